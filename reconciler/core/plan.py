@@ -1,0 +1,220 @@
+"""The plan is a value: built without side effects, shown, judged, and then followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
+from reconciler.core.graph import Graph, dependents
+from reconciler.core.ports import Json, Obligation
+from reconciler.core.query import Query, Recall, Rows
+from reconciler.core.resource import Declaration, Difference, Key, Need, Resource, differences
+from reconciler.core.steps import Step
+from reconciler.core.values import Phase
+
+Direction = Literal["apply", "revert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one resource looked like, or why that is not known."""
+
+    answers: tuple[Rows, ...] = ()
+    error: ReconcileError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One resource that is not as wanted, and what would be sent for it.
+
+    Attributes:
+        wanted: The state to reach: as declared, or the baseline when going back.
+        observed: What was read.
+        steps: What would be sent; empty where ``pending`` says that they are known only later.
+        gate: What a person has to do first, if anything.
+        reasons: Why it comes where it comes: requirement and reason.
+    """
+
+    key: Key
+    direction: Direction
+    wanted: Resource
+    observed: Resource
+    differs: tuple[Difference, ...]
+    steps: tuple[Step, ...] = ()
+    pending: str = ""
+    gate: NeedsPerson | None = None
+    reasons: tuple[Need, ...] = ()
+
+    @property
+    def symbol(self) -> Literal["+", "~", "-"]:
+        """``+`` comes into being, ``-`` goes away, ``~`` changes."""
+        if self.wanted.ensure == "absent":
+            return "-"
+        return "+" if self.observed.ensure == "absent" else "~"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every change that one round would make, in the order in which it would make them."""
+
+    phase: Phase
+    changes: tuple[Change, ...] = ()
+    unchanged: tuple[Key, ...] = ()
+    errors: Mapping[Key, ReconcileError] = field(default_factory=dict)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing differs and everything could be observed."""
+        return not self.changes and not self.errors
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What one resource shall become in this phase, and in which direction that is."""
+
+    direction: Direction
+    wanted: Resource
+
+
+def intend(resource: Resource, phase: Phase, obligation: Obligation | None, baseline: Resource | None) -> Intent | None:
+    """Decide what a resource shall become.
+
+    Args:
+        resource: As declared.
+        phase: The phase of the state file.
+        obligation: The open promise about it, if there is one.
+        baseline: That promise's baseline as a resource.
+
+    Returns:
+        None where nothing is wanted of it: it was never ours, or nothing is put back.
+    """
+    if phase in resource.during:
+        return Intent("apply", resource)
+    if obligation is None or baseline is None or not resource.restores:
+        return None
+    return Intent("revert", resource.undone(baseline))
+
+
+def with_orphans(graph: Graph, orphans: Sequence[tuple[Resource, tuple[Key, ...]]]) -> Graph:
+    """Add what is in the journal but no longer in the state file, so that it can go back.
+
+    Args:
+        orphans: Resources as they were declared, with the keys that each one required.
+    """
+    known = set(graph.declarations) | {resource.key for resource, _ in orphans}
+    extra = [
+        Declaration(resource.model_copy(update={"during": frozenset(), "after": _after(resource, requires, known)}))
+        for resource, requires in orphans
+        if resource.key not in graph.declarations
+    ]
+    return Graph([*graph.declarations.values(), *extra]) if extra else graph
+
+
+def _after(resource: Resource, requires: tuple[Key, ...], known: set[Key]) -> tuple[object, ...]:
+    from reconciler.core.resource import After
+
+    return tuple(After(key=key, because="required when it was changed") for key in requires if key in known)
+
+
+def walk_order(graph: Graph, intents: Mapping[Key, Intent]) -> list[Key]:
+    """Return the order of work: first what goes back, dependents before requirements; then what goes forward.
+
+    A barrier (a restart) always goes forward, so that one restart serves both.
+    """
+    back = [key for key in reversed(graph.order) if key in intents and intents[key].direction == "revert"]
+    forward = [key for key in graph.order if key in intents and intents[key].direction == "apply"]
+    return back + forward
+
+
+def blockers(graph: Graph, key: Key, direction: Direction) -> tuple[Need, ...]:
+    """Return what has to be right before this one may move: requirements forward, dependents backward."""
+    if direction == "apply":
+        return graph.needs[key]
+    return tuple(dependents(graph.needs)[key])
+
+
+def build(
+    graph: Graph,
+    phase: Phase,
+    intents: Mapping[Key, Intent],
+    observations: Mapping[Key, Observation],
+    recall: Callable[[Recall], Rows],
+) -> Plan:
+    """Turn observations into a plan.
+
+    Notes of steps planned earlier overlay the journal's facts for later resources, so that a restart is foreseen.
+
+    Args:
+        observations: Answers to each resource's queries; those to ``Recall`` are ignored and asked again.
+        recall: Answers from the journal.
+    """
+    overlay: dict[str, Json] = {}
+    changes: list[Change] = []
+    unchanged: list[Key] = []
+    errors: dict[Key, ReconcileError] = {}
+    for key in walk_order(graph, intents):
+        found = examine(
+            graph, key, intents[key], observations[key], lambda query: _overlaid(recall(query), query, overlay)
+        )
+        if isinstance(found, ReconcileError):
+            errors[key] = found
+        elif found is None:
+            unchanged.append(key)
+        else:
+            changes.append(found)
+            overlay.update({note.key: note.value for step in found.steps for note in step.notes})
+    return Plan(phase, tuple(changes), tuple(unchanged), errors)
+
+
+def examine(
+    graph: Graph, key: Key, intent: Intent, observation: Observation, recall: Callable[[Recall], Rows]
+) -> Change | ReconcileError | None:
+    """Compare one resource with what was observed: a change, None where it is as wanted, or why that is not known."""
+    if observation.error is not None:
+        return observation.error
+    wanted = intent.wanted
+    try:
+        observed = wanted.parse(*answered(wanted.queries(), observation.answers, recall))
+        differs = differences(wanted, observed)
+        if not differs:
+            return None
+        reasons = graph.needs[key] if intent.direction == "apply" else blockers(graph, key, "revert")
+        change = Change(key, intent.direction, wanted, observed, differs, reasons=reasons)
+        return _with_steps(change)
+    except ReconcileError as error:
+        return error
+
+
+def answered(queries: Sequence[Query], answers: Sequence[Rows], recall: Callable[[Recall], Rows]) -> list[Rows]:
+    """Put the journal's answers in place of those that were stored for ``Recall`` queries."""
+    return [recall(query) if isinstance(query, Recall) else rows for query, rows in zip(queries, answers, strict=True)]
+
+
+def _with_steps(change: Change) -> Change:
+    from dataclasses import replace
+
+    try:
+        steps = change.wanted.steps(change.observed, frozenset(difference.field for difference in change.differs))
+    except NotYet as later:
+        return replace(change, pending=str(later.what))
+    except NeedsPerson as gate:
+        return replace(change, gate=gate)
+    unapproved = sorted({step.risk for step in steps if step.risk} - change.wanted.approved)
+    if unapproved and change.direction == "apply":
+        says = "; ".join(str(step) for step in steps if step.risk in unapproved)
+        gate = NeedsPerson(
+            f"{change.wanted.title()}: {says}",
+            where=change.key,
+            do=f"if you accept that, approve it in the state file: `{unapproved[0]}`",
+            approval=unapproved[0],
+        )
+        return replace(change, steps=steps, gate=gate)
+    return replace(change, steps=steps)
+
+
+def _overlaid(rows: Rows, query: Recall, overlay: Mapping[str, Json]) -> Rows:
+    planned = {key: value for key, value in overlay.items() if key.startswith(query.prefix)}
+    kept = tuple(row for row in rows if row["key"] not in planned)
+    return kept + tuple({"key": key, "value": value} for key, value in planned.items())

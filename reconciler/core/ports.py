@@ -1,0 +1,111 @@
+"""The ports through which effects leave: the world, the journal, the clock. The edge implements them, and tests fake them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from reconciler.core.query import Query, Rows
+from reconciler.core.resource import Key
+from reconciler.core.steps import Effect
+
+Json = Mapping[str, Any]
+
+
+class World(Protocol):
+    """Everything out there. Safe to call from several threads."""
+
+    def ask(self, query: Query) -> Rows:
+        """Answer a query without changing anything.
+
+        Raises:
+            Unreachable: Nothing answered.
+            AuthenticationFailed: The credential was not accepted.
+            Refused: The target said no.
+        """
+        ...
+
+    def do(self, effect: Effect) -> Rows:
+        """Carry out an effect and return what it answered.
+
+        Raises:
+            Unreachable: Outcome unknown where ``sent``; read again before repeating.
+            Refused: The target said no; nothing was changed.
+            Stale: A compare-and-set met another value.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """An open promise to put something back.
+
+    Attributes:
+        key: The resource.
+        declared: It as it was declared when the promise was made (model dump, secrets as references).
+        baseline: It as it was observed before our first change (model dump).
+        requires: Keys that it required, so that the order of reverting is known without the state file.
+        weakens: What is weaker meanwhile; empty for nothing.
+        seen_at: When the baseline was observed.
+        changed_at: When our first change to it was committed; None while we have not changed it.
+        closed_at: When the baseline was read back; None while open.
+    """
+
+    key: Key
+    declared: Json
+    baseline: Json
+    requires: tuple[Key, ...]
+    weakens: str
+    seen_at: datetime
+    changed_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+class Journal(Protocol):
+    """The memory that must survive a crash. Every write is synced before it returns."""
+
+    def facts(self, prefix: str) -> dict[str, Json]:
+        """Return facts whose key starts with ``prefix``."""
+        ...
+
+    def note(self, facts: Mapping[str, Json], at: datetime) -> None:
+        """Keep facts; a later one of the same key replaces the earlier."""
+        ...
+
+    def keep_baseline(self, obligation: Obligation) -> None:
+        """Keep a baseline unless one is open for this key: the first one wins until it is closed."""
+        ...
+
+    def mark_changed(self, key: Key, at: datetime) -> None:
+        """Commit that we are about to change this resource; the first time wins."""
+        ...
+
+    def close(self, key: Key, at: datetime) -> None:
+        """Close the promise: the baseline was read back."""
+        ...
+
+    def obligations(self) -> list[Obligation]:
+        """Return the open ones, oldest first."""
+        ...
+
+    def closed(self) -> list[Obligation]:
+        """Return the closed ones that had been changed, oldest first."""
+        ...
+
+    def record(self, event: str, at: datetime, detail: Json) -> None:
+        """Append to the history."""
+        ...
+
+    def history(self) -> Sequence[Json]:
+        """Return the history, oldest first: ``{"at": iso, "event": str, ...detail}``."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that nothing inside reads it by itself."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+        ...

@@ -1,0 +1,89 @@
+"""What a run has to say, as one value. Renderers turn it into text or JSON; nothing here prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from reconciler.core.errors import AuthenticationFailed, ReconcileError, Unreachable
+from reconciler.core.exit_codes import ExitCode, worst
+from reconciler.core.plan import Change, Direction, Plan
+from reconciler.core.ports import Obligation
+from reconciler.core.resource import Key
+from reconciler.core.values import Phase
+
+Status = Literal["unchanged", "changed", "failed", "skipped", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended for one resource in a run.
+
+    Attributes:
+        status: ``changed`` where at least one change was made and read back.
+        changes: What was done, in order.
+        error: Why it failed or waits.
+        because: The requirement that made it be skipped.
+    """
+
+    key: Key
+    title: str
+    direction: Direction
+    status: Status
+    changes: tuple[Change, ...] = ()
+    error: ReconcileError | None = None
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run of one verb."""
+
+    verb: Literal["plan", "apply", "drift"]
+    run: str
+    state: str
+    phase: Phase
+    started: datetime
+    ended: datetime
+    outcomes: tuple[Outcome, ...] = ()
+    plan: Plan | None = None
+    rounds: int = 0
+    converged: bool = True
+    open: tuple[Obligation, ...] = ()
+    closed: tuple[Obligation, ...] = ()
+    where: Mapping[Key, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Return what the shell learns."""
+        if self.verb in ("plan", "drift"):
+            return self._exit_code_of_plan()
+        codes = {_code(outcome) for outcome in self.outcomes}
+        if not self.converged:
+            codes.add(ExitCode.NOT_CONVERGED)
+        return worst(codes)
+
+    def _exit_code_of_plan(self) -> ExitCode:
+        plan = self.plan or Plan(self.phase)
+        codes = {_code_of_error(error) for error in plan.errors.values()}
+        if plan.changes:
+            codes.add(ExitCode.DRIFT)
+        return worst(codes)
+
+
+def _code(outcome: Outcome) -> ExitCode:
+    if outcome.status in ("unchanged", "changed"):
+        return ExitCode.OK
+    if outcome.direction == "revert":
+        return ExitCode.REVERT_INCOMPLETE
+    if outcome.status == "waiting":
+        return ExitCode.WAITING
+    if outcome.status == "skipped":
+        return ExitCode.OK  # what made it be skipped decides
+    return _code_of_error(outcome.error)
+
+
+def _code_of_error(error: ReconcileError | None) -> ExitCode:
+    return ExitCode.UNREACHABLE if isinstance(error, Unreachable | AuthenticationFailed) else ExitCode.PARTLY_FAILED

@@ -1,0 +1,214 @@
+"""The one contract: a resource says what to ask, reads the answers, and says what would close the gap.
+
+A resource only translates; it never talks to anything. Desired and observed state are two values of the same class.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from reconciler.core.query import Query, Rows
+from reconciler.core.steps import Step
+from reconciler.core.values import ALL, Phase
+
+R = TypeVar("R", bound="Resource")
+Key = str
+"""``kind/identity/...``, unique in a graph."""
+
+
+class After(BaseModel):
+    """An explicit requirement and its reason."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: Key = Field(description="Key of the resource that must be in place first, `kind/identity/...`.")
+    because: str = Field("declared in `after`", description="Why; shown by plan and graph.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        return {"key": value} if isinstance(value, str) else value
+
+
+class Need(NamedTuple):
+    """What must be in place before a resource, and why."""
+
+    key: Key
+    because: str
+
+
+class Difference(NamedTuple):
+    """One managed field that is not as wanted."""
+
+    field: str
+    observed: object
+    wanted: object
+
+
+class Resource(BaseModel, ABC):
+    """Something in the world that can be observed and brought to a wanted state.
+
+    Class attributes:
+        identity: Fields that say *which* thing; they make the key.
+        inputs: Fields that say *how* to do it; they are never compared.
+        restores: False where nothing is put back when the resource is no longer wanted (migrated accounts stay).
+        barrier: True for what settles after its requirements moved in either direction (a restart); it has no baseline.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    identity: ClassVar[tuple[str, ...]]
+    inputs: ClassVar[tuple[str, ...]] = ()
+    restores: ClassVar[bool] = True
+    barrier: ClassVar[bool] = False
+
+    kind: str
+    ensure: Literal["present", "absent"] = Field("present", description="Whether the thing shall exist.")
+    during: frozenset[Phase] = Field(
+        ALL,
+        description="Phases in which it is wanted. In the others it goes back to what it was before the first change.",
+    )
+    after: tuple[After, ...] = Field(
+        (), description="What must be in place first, besides what the kind itself requires."
+    )
+    approved: frozenset[str] = Field(
+        frozenset(), description="Names of risky steps that a person has approved for this resource."
+    )
+    weakens: str = Field(
+        "", description="What this setting weakens while it is in place; empty where it weakens nothing."
+    )
+
+    _facts: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        """Return ``kind/identity/...``."""
+        return "/".join([self.kind, *(str(getattr(self, name)) for name in self.identity)])
+
+    @property
+    def temporary(self) -> bool:
+        """Whether it goes back when a phase no longer wants it."""
+        return self.restores and not self.barrier and self.during != ALL
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What an observation learned beside the managed fields (a resolved DN, a boot time). Never compared."""
+        return self._facts
+
+    def with_facts(self, **facts: Any) -> Self:
+        """Return a copy that carries these facts as well."""
+        copy = self.model_copy()
+        copy._facts = {**self._facts, **facts}
+        return copy
+
+    def managed(self) -> tuple[str, ...]:
+        """Return the fields that the author wrote and that are compared, in the order of the model."""
+        apart = {*Resource.model_fields, *self.identity, *self.inputs}
+        return tuple(name for name in type(self).model_fields if name in self.model_fields_set and name not in apart)
+
+    def absent(self) -> Self:
+        """Return this resource as observed absent, for ``parse``."""
+        return self.model_copy(update={"ensure": "absent"})
+
+    def observed(self, **fields: Any) -> Self:
+        """Return this resource as observed present with these field values (validated), for ``parse``."""
+        base = {
+            name: getattr(self, name)
+            for name in ("kind", *self.identity, *self.inputs)
+            if name in type(self).model_fields
+        }
+        return type(self).model_validate({**base, **fields})
+
+    def title(self) -> str:
+        """Return one line for people; kinds say it better than the key does."""
+        return self.key
+
+    def requires(self) -> tuple[Need, ...]:
+        """Return what must be in place before this one, beyond ``after``."""
+        return ()
+
+    @abstractmethod
+    def queries(self) -> tuple[Query, ...]:
+        """Return what to ask; each query gets one answer, in this order."""
+
+    @abstractmethod
+    def parse(self, *answers: Rows) -> Self:
+        """Read the answers as a resource of the same key (start from ``self.observed(...)`` or ``self.absent()``).
+
+        Raises:
+            UnexpectedAnswer: They cannot be read so. Unknown is never absent.
+        """
+
+    @abstractmethod
+    def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
+        """Return what closes the gap from ``observed`` to ``self``; ``differs`` holds field names, ``ensure`` included.
+
+        Raises:
+            NeedsPerson: Only a person can close it, or has to approve first.
+            NotYet: A requirement has to be in place before the steps can be known.
+        """
+
+    def undone(self, baseline: Self) -> Self:
+        """Return the state to go back to, given what was observed before our first change."""
+        return restored(self, baseline)
+
+    def remembers(self, observed: Self) -> Mapping[str, Mapping[str, Any]]:
+        """Return facts (key -> JSON object) to keep once a change to this state was read back."""
+        return {}
+
+    def learns(self, step: Step, rows: Rows) -> Mapping[str, Mapping[str, Any]]:
+        """Return facts to keep from what a step answered (the log of a run)."""
+        return {}
+
+
+def differences(wanted: Resource, observed: Resource) -> tuple[Difference, ...]:
+    """Compare field by field. Only what the author wrote counts; an absent thing differs in all of it.
+
+    Raises:
+        ValueError: The two are not the same thing.
+    """
+    if wanted.key != observed.key:
+        raise ValueError(f"{wanted.key} compared with {observed.key}")
+    if wanted.ensure == "absent":
+        return () if observed.ensure == "absent" else (Difference("ensure", "present", "absent"),)
+    fields = wanted.managed()
+    if observed.ensure == "absent":
+        return (
+            Difference("ensure", "absent", "present"),
+            *(Difference(name, None, getattr(wanted, name)) for name in fields),
+        )
+    pairs = ((name, getattr(observed, name), getattr(wanted, name)) for name in fields)
+    return tuple(Difference(name, was, now) for name, was, now in pairs if was != now)
+
+
+def restored(declared: R, baseline: R) -> R:
+    """Return the state to go back to: the baseline, in the fields that we manage and no others.
+
+    Raises:
+        ValueError: The two are not the same thing.
+    """
+    if declared.key != baseline.key:
+        raise ValueError(f"{declared.key} compared with {baseline.key}")
+    if baseline.ensure == "absent":
+        return declared.model_copy(update={"ensure": "absent"})
+    about = {name: getattr(declared, name) for name in (*Resource.model_fields, *declared.identity, *declared.inputs)}
+    back = {name: getattr(baseline, name) for name in declared.managed()}
+    return type(declared).model_validate({**about, "ensure": "present", **back})
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A resource and where in the state file it comes from.
+
+    Attributes:
+        resource: What is wanted.
+        origin: Path of keys and indexes inside the document, ("migration", "trust"); empty for what is only in the journal.
+    """
+
+    resource: Resource
+    origin: Sequence[str | int] = ()

@@ -1,0 +1,279 @@
+"""One domain's directory: which controller answers, its connections, and what is asked of and written to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import ldap3
+from ldap3.core.exceptions import LDAPException
+
+from reconciler.core.errors import AuthenticationFailed, ReconcileError, Refused, UnexpectedAnswer, Unreachable
+from reconciler.core.query import Rows, Search
+from reconciler.core.steps import AddEntry, AttributeChange, DeleteEntry, ModifyEntry, Values
+from reconciler.core.values import Dn
+from reconciler.edge import ldap_errors
+from reconciler.edge.accounts import Account
+from reconciler.edge.ldap_connection import Door, connect
+from reconciler.edge.ldap_search import MALFORMED, NamingContexts, sd_flags, search
+
+if TYPE_CHECKING:
+    from ldap3 import Connection
+
+# A controller drops idle connections after 15 minutes, a firewall earlier; a write must not be what finds out.
+FRESH_S = 60.0
+_OPERATIONS = {"add": ldap3.MODIFY_ADD, "delete": ldap3.MODIFY_DELETE, "replace": ldap3.MODIFY_REPLACE}
+
+Write = AddEntry | ModifyEntry | DeleteEntry
+
+
+class _Broken(Unreachable):
+    """A connection was lost while reading from it: worth another try on a new one."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """An idle connection and where it leads."""
+
+    connection: Connection
+    door: Door
+    used: float
+
+
+class Directory:
+    """All reads and writes of one run go to the same controller, the first that answers, so that reads see writes.
+
+    When it is lost the next one is taken. Safe to call from several threads: each call has a connection of its own.
+
+    Args:
+        name: Of the domain in the state file.
+        dns: Its DNS name, which every controller must serve.
+        doors: Returns the controllers in the order in which they are tried, or why one cannot be; called again when
+            one is lost.
+        account: Returns the credential, opened.
+    """
+
+    def __init__(
+        self, name: str, dns: str, doors: Callable[[], Iterator[Door | Unreachable]], account: Callable[[], Account]
+    ) -> None:
+        self._name = name
+        self._dns = dns
+        self._doors = doors
+        self._account = account
+        self._lock = threading.Lock()
+        self._choosing = threading.Lock()
+        self._idle: list[_Line] = []
+        self._chosen: Door | None = None
+        self._contexts: NamingContexts | None = None
+
+    def search(self, query: Search) -> Rows:
+        """Answer a search; a connection that breaks is replaced once.
+
+        Raises:
+            Unreachable: No controller answers.
+            AuthenticationFailed: The credential is not accepted.
+            Refused: With the LDAP result name as code.
+        """
+        try:
+            return self._search(query)
+        except _Broken:
+            return self._search(query)
+
+    def write(self, effect: Write) -> None:
+        """Carry out one write, once.
+
+        Raises:
+            Unreachable: With ``sent`` where it may have been carried out.
+            Stale: The object no longer is what was observed.
+            Refused: With the LDAP result name as code.
+        """
+        with self._line(fresh=True) as line:
+            try:
+                _send(line.connection, effect)
+            except MALFORMED as error:
+                raise Refused(
+                    f"the write is malformed: {error}", target=self._name, where=effect.dn, code="malformed"
+                ) from error
+            except (LDAPException, OSError) as error:
+                self.forget(line.door.controller)
+                raise ldap_errors.lost(self._name, line.door.controller, str(effect), error, sent=True) from error
+            result = line.connection.result
+        if result["result"] != 0:
+            raise ldap_errors.write_refused(effect, result)
+
+    def answers(self, controller: str) -> bool:
+        """Return whether this very controller accepts a connection and serves its root DSE."""
+        wanted = controller.rstrip(".").lower()
+        doors = (door for door in self._doors() if isinstance(door, Door) and door.controller.lower() == wanted)
+        return any(self._serves(door) for door in doors)
+
+    def forget(self, controller: str) -> None:
+        """Drop the connections to a controller that goes away; the next call chooses again."""
+        with self._lock:
+            gone = [line for line in self._idle if line.door.controller.lower() == controller.lower()]
+            self._idle = [line for line in self._idle if line not in gone]
+            if self._chosen is not None and self._chosen.controller.lower() == controller.lower():
+                self._chosen = None
+        for line in gone:
+            _close(line)
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            _close(line)
+
+    def _search(self, query: Search) -> Rows:
+        with self._line() as line:
+            try:
+                return search(line.connection, query, self._base(line, query.base))
+            except (LDAPException, OSError) as error:
+                self.forget(line.door.controller)
+                lost = ldap_errors.lost(self._name, line.door.controller, query.base, error, sent=False)
+                raise _Broken(lost.what, target=lost.target, where=lost.where) from error
+
+    @contextmanager
+    def _line(self, *, fresh: bool = False) -> Iterator[_Line]:
+        """Lend a connection to the chosen controller; it is not given back after an exception."""
+        line = self._take(fresh)
+        try:
+            yield line
+        except (Refused, AuthenticationFailed):  # an answer: the connection is in order
+            self._give_back(line)
+            raise
+        except BaseException:
+            _close(line)
+            raise
+        self._give_back(line)
+
+    def _take(self, fresh: bool) -> _Line:
+        while True:
+            with self._lock:
+                line = self._idle.pop() if self._idle else None
+            if line is None:
+                return self._open()
+            if not fresh or time.monotonic() - line.used < FRESH_S:
+                return line
+            try:
+                self._read_contexts(line)
+                return line
+            except (LDAPException, OSError, ReconcileError):
+                _close(line)
+
+    def _give_back(self, line: _Line) -> None:
+        line.used = time.monotonic()
+        with self._lock:
+            current = self._chosen is not None and self._chosen.controller == line.door.controller
+            if current and not line.connection.closed:
+                self._idle.append(line)
+                return
+        _close(line)
+
+    def _open(self) -> _Line:
+        with self._choosing:  # so that two threads do not choose two controllers
+            if self._chosen is not None:
+                with suppress(Unreachable):
+                    return self._enter(self._chosen)
+                self.forget(self._chosen.controller)
+            return self._choose()
+
+    def _choose(self) -> _Line:
+        failures: list[Unreachable] = []
+        for door in self._doors():
+            if isinstance(door, Unreachable):
+                failures.append(door)
+                continue
+            try:
+                line = self._enter(door)
+            except Unreachable as error:
+                failures.append(error)
+                continue
+            self._chosen = door
+            return line
+        if len(failures) == 1:
+            raise failures[0]
+        reasons = "\n".join(failure.what for failure in failures)
+        raise Unreachable(
+            f"no controller of {self._dns} can be used", target=self._name, do=reasons or "list its `controllers`"
+        )
+
+    def _enter(self, door: Door) -> _Line:
+        line = _Line(connect(door, self._account()), door, time.monotonic())
+        try:
+            self._contexts = self._read_contexts(line)
+        except (LDAPException, OSError) as error:
+            _close(line)
+            raise ldap_errors.lost(self._name, door.controller, "rootDSE", error, sent=False) from error
+        except BaseException:
+            _close(line)
+            raise
+        return line
+
+    def _serves(self, door: Door) -> bool:
+        try:
+            line = _Line(connect(door, self._account()), door, time.monotonic())
+        except Unreachable:
+            return False
+        try:
+            self._read_contexts(line)
+        except (LDAPException, OSError, ReconcileError):
+            return False
+        finally:
+            _close(line)
+        return True
+
+    def _base(self, line: _Line, base: str) -> str:
+        if self._contexts is None:
+            self._contexts = self._read_contexts(line)
+        return self._contexts.base_of(base)
+
+    def _read_contexts(self, line: _Line) -> NamingContexts:
+        """Read the root DSE, and make sure that it is the domain that was asked for."""
+        asked = Search(self._name, "rootdse", attributes=("defaultNamingContext", "configurationNamingContext"))
+        row = next(iter(search(line.connection, asked, "")), {})
+        found = [_text(row.get(name)) for name in ("defaultnamingcontext", "configurationnamingcontext")]
+        wanted = ",".join(f"DC={label}" for label in self._dns.rstrip(".").split("."))
+        if not all(found) or Dn(found[0]) != wanted:
+            raise UnexpectedAnswer(
+                f"{line.door.controller} serves '{found[0]}', which is not {self._dns}",
+                target=self._name,
+                do="check `dns` and `controllers` of the domain",
+            )
+        return NamingContexts(default=found[0], configuration=found[1])
+
+
+def _send(connection: Connection, effect: Write) -> None:
+    if isinstance(effect, AddEntry):
+        connection.add(effect.dn, attributes={name: list(_raw(values)) for name, values in effect.attributes})
+    elif isinstance(effect, ModifyEntry):
+        connection.modify(effect.dn, grouped(effect.changes), controls=sd_flags(effect.sd_flags))
+    else:
+        connection.delete(effect.dn)
+
+
+def grouped(changes: tuple[AttributeChange, ...]) -> dict[str, list[tuple[str, list[bytes]]]]:
+    """Return changes as ldap3 wants them: by attribute, in their order within each."""
+    found: dict[str, list[tuple[str, list[bytes]]]] = {}
+    spelling: dict[str, str] = {}
+    for change in changes:
+        name = spelling.setdefault(change.attribute.lower(), change.attribute)
+        found.setdefault(name, []).append((_OPERATIONS[change.operation], list(_raw(change.values))))
+    return found
+
+
+def _raw(values: Values) -> Iterator[bytes]:
+    return (value if isinstance(value, bytes) else value.encode() for value in values)
+
+
+def _text(values: object) -> str:
+    return values[0].decode() if isinstance(values, tuple) and values and isinstance(values[0], bytes) else ""
+
+
+def _close(line: _Line) -> None:
+    with suppress(Exception):
+        line.connection.unbind()

@@ -1,0 +1,198 @@
+"""The journal on disk: what must survive a crash, synced before any write returns, with one writer at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import apsw
+
+from reconciler.core.errors import JournalError
+from reconciler.core.ports import Json, Obligation
+from reconciler.core.resource import Key
+from reconciler.edge.journal_schema import VERSION
+from reconciler.edge.journal_storage import (
+    BUSY_TIMEOUT_MS,
+    claim,
+    configure,
+    empty,
+    migrate,
+    prepare_directory,
+    prepare_file,
+    transaction,
+    translated,
+    upgraded_copy,
+    version_of,
+)
+from reconciler.edge.writer_lock import WriterLock
+
+_NOTE = "INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, at = excluded.at"
+_KEEP = (
+    "INSERT INTO obligations (key, declared, baseline, requires, weakens, seen_at, changed_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) WHERE closed_at IS NULL DO NOTHING"
+)
+_MARK = "UPDATE obligations SET changed_at = ? WHERE key = ? AND closed_at IS NULL AND changed_at IS NULL"
+_OBLIGATION = "SELECT key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at FROM obligations"
+
+
+class JournalFile:
+    """The journal of one state file. Safe to use from several threads; a context manager."""
+
+    def __init__(self, path: Path, connection: apsw.Connection, lock: WriterLock | None) -> None:
+        """Use ``open`` or ``read_only``."""
+        self.path = path
+        self._connection = connection
+        self._lock = lock
+        self._turn = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path, state_name: str, *, holder: str) -> Self:
+        """Open for writing, create it if need be, and be its only writer.
+
+        Args:
+            path: The file; its directory is made 0700.
+            state_name: Whose journal it is; a journal of another state is refused.
+            holder: What a second writer is told, such as the command.
+
+        Raises:
+            JournalError: Another writer holds it, others could tamper with it, it is damaged, or not ours.
+        """
+        with translated(path):
+            prepare_directory(path.parent)
+            lock = WriterLock(path.with_name(path.name + ".lock"), holder)
+        try:
+            with translated(path):
+                prepare_file(path)
+                connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
+                configure(connection, path)
+                migrate(connection, path)
+                claim(connection, path, state_name)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, connection, lock)
+
+    @classmethod
+    def read_only(cls, path: Path) -> Self:
+        """Open for reading, beside a writer or without one. A journal that does not exist is empty, and is not created.
+
+        After the crash of a writer SQLite has to roll its half transaction back before anything can be read; that is
+        why the file is opened for writing while every statement of ours is kept from it (``query_only``).
+
+        Raises:
+            JournalError: It cannot be read, is damaged, or not ours.
+        """
+        with translated(path):
+            if not path.exists():
+                return cls(path, empty(), None)
+            connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            connection.execute("PRAGMA query_only=ON")
+            if version_of(connection, path) < VERSION:
+                connection = upgraded_copy(connection, path)
+        return cls(path, connection, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shut()
+
+    def shut(self) -> None:
+        """Close the file and give the lock up."""
+        with self._turn:
+            self._connection.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    def facts(self, prefix: str) -> dict[str, Json]:
+        """Return facts whose key starts with ``prefix``."""
+        rows = self._rows("SELECT key, value FROM facts WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key", prefix)
+        return {key: json.loads(value) for key, value in rows}
+
+    def note(self, facts: Mapping[str, Json], at: datetime) -> None:
+        """Keep facts, all or none; a later one of the same key replaces the earlier."""
+        rows = [(key, _json(value), _time(at)) for key, value in facts.items()]
+        if rows:
+            self._write(_NOTE, rows)
+
+    def keep_baseline(self, obligation: Obligation) -> None:
+        """Keep a baseline unless one is open for this key: the first one wins until it is closed."""
+        changed_at = _time(obligation.changed_at) if obligation.changed_at else None
+        row = (
+            obligation.key, _json(obligation.declared), _json(obligation.baseline), _json(obligation.requires),
+            obligation.weakens, _time(obligation.seen_at), changed_at,
+        )  # fmt: skip
+        self._write(_KEEP, [row])
+
+    def mark_changed(self, key: Key, at: datetime) -> None:
+        """Commit that we are about to change this resource; the first time wins. Without an open baseline, nothing."""
+        self._write(_MARK, [(_time(at), key)])
+
+    def close(self, key: Key, at: datetime) -> None:
+        """Close the promise: the baseline was read back."""
+        self._write("UPDATE obligations SET closed_at = ? WHERE key = ? AND closed_at IS NULL", [(_time(at), key)])
+
+    def obligations(self) -> list[Obligation]:
+        """Return the open ones, oldest first."""
+        return [_obligation(row) for row in self._rows(f"{_OBLIGATION} WHERE closed_at IS NULL ORDER BY id")]
+
+    def closed(self) -> list[Obligation]:
+        """Return the closed ones that had been changed, oldest first."""
+        return [
+            _obligation(row)
+            for row in self._rows(f"{_OBLIGATION} WHERE closed_at IS NOT NULL AND changed_at IS NOT NULL ORDER BY id")
+        ]
+
+    def record(self, event: str, at: datetime, detail: Json) -> None:
+        """Append to the history."""
+        self._write("INSERT INTO history (at, event, detail) VALUES (?, ?, ?)", [(_time(at), event, _json(detail))])
+
+    def history(self) -> Sequence[Json]:
+        """Return the history, oldest first: ``{"at": iso, "event": str, ...detail}``."""
+        rows = self._rows("SELECT at, event, detail FROM history ORDER BY id")
+        return [{"at": at, "event": event, **_beside(json.loads(detail))} for at, event, detail in rows]
+
+    def _rows(self, sql: str, *values: apsw.SQLiteValue) -> list[tuple[Any, ...]]:
+        with self._turn, translated(self.path):
+            return list(self._connection.execute(sql, values))
+
+    def _write(self, sql: str, rows: Sequence[tuple[apsw.SQLiteValue, ...]]) -> None:
+        if self._lock is None:
+            raise JournalError("this journal was opened for reading only", where=str(self.path))
+        with self._turn, translated(self.path), transaction(self._connection):
+            self._connection.executemany(sql, rows)
+
+
+def _obligation(row: tuple[Any, ...]) -> Obligation:
+    key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at = row
+    return Obligation(
+        key, json.loads(declared), json.loads(baseline), tuple(json.loads(requires)), weakens,
+        datetime.fromisoformat(seen_at), _read_time(changed_at), _read_time(closed_at),
+    )  # fmt: skip
+
+
+def _beside(detail: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in detail.items() if name not in ("at", "event")}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+def _time(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    return at.astimezone(UTC).isoformat()
+
+
+def _read_time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

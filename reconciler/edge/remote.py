@@ -1,0 +1,143 @@
+"""The Windows hosts: where they are, one session with each, and commands run on them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from pypsrp.wsman import WSMan
+
+from reconciler.core.errors import Refused, UnexpectedAnswer
+from reconciler.core.query import Command, Row, Rows, Search
+from reconciler.core.targets import Targets
+from reconciler.core.values import Dn
+from reconciler.edge.accounts import Accounts
+from reconciler.edge.psrp_connection import Gate, open_wsman
+from reconciler.edge.psrp_errors import NATIVE_ERRORS, Failure, refused
+from reconciler.edge.psrp_session import Answer, Session, Statement
+from reconciler.edge.psrp_values import plain, to_host, to_rows
+
+LAST_EXIT_CODE = Statement("Get-Variable", (("Name", "LASTEXITCODE"), ("ValueOnly", True)))
+
+
+class Hosts:
+    """Every host of the state file by its name. Safe to call from several threads.
+
+    Args:
+        targets: For the hosts and their credentials.
+        accounts: Opens secrets.
+        gates: Returns how to enter a host; called whenever a session is opened.
+    """
+
+    def __init__(self, targets: Targets, accounts: Accounts, gates: Callable[[str], Gate]) -> None:
+        self._targets = targets
+        self._accounts = accounts
+        self._gates = gates
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def run(self, command: Command) -> Rows:
+        """Run a command and return its rows.
+
+        Raises:
+            Unreachable: With ``sent`` where it may have run.
+            AuthenticationFailed: The credential is not accepted.
+            Refused: It wrote errors other than ``command.absent``, or ended with another code than ``command.ok_exit_codes``.
+            UnexpectedAnswer: The answer cannot be read.
+        """
+        session = self._session(command.host)
+        statements = [self._statement(command)]
+        if command.native:
+            statements.append(LAST_EXIT_CODE)
+        answer = session.run(statements, timeout_s=command.timeout_s, repeatable=command.repeatable)
+        failures = [Failure.of(record, self._accounts.scrub) for record in answer.errors]
+        return self._native(command, answer, failures) if command.native else self._cmdlet(command, answer, failures)
+
+    def drop(self, host: str) -> None:
+        """Forget the session with a host that goes away."""
+        with self._lock:
+            session = self._sessions.pop(host, None)
+        if session is not None:
+            session.drop()
+
+    def close(self) -> None:
+        """End every session."""
+        with self._lock:
+            sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            with suppress(Exception):
+                session.close()
+
+    def _session(self, host: str) -> Session:
+        with self._lock:
+            if host not in self._sessions:
+                self._sessions[host] = self._new(host)
+            return self._sessions[host]
+
+    def _new(self, host: str) -> Session:
+        declared = self._targets.hosts[host]
+        credential = declared.credential or self._targets.domains[declared.domain].credential
+
+        def connect() -> WSMan:
+            gate = self._gates(host)
+            account = self._accounts.account(credential)
+            return open_wsman(gate, account, account.principal(self._accounts.realms))
+
+        return Session(host, connect, declared.winrm.configuration, encrypted=declared.winrm.transport == "http")
+
+    def _statement(self, command: Command) -> Statement:
+        parameters = tuple((name, to_host(self._accounts.plain(value))) for name, value in command.parameters)
+        return Statement(
+            command.name, parameters, tuple(to_host(self._accounts.plain(value)) for value in command.arguments)
+        )
+
+    def _cmdlet(self, command: Command, answer: Answer, failures: list[Failure]) -> Rows:
+        others = [failure for failure in failures if failure.code not in command.absent]
+        if others:
+            raise refused(others, command.host, self._shown(command))
+        return to_rows(answer.output)
+
+    def _native(self, command: Command, answer: Answer, failures: list[Failure]) -> Rows:
+        others = [failure for failure in failures if failure.code not in NATIVE_ERRORS]
+        if others:
+            raise refused(others, command.host, self._shown(command))
+        values = [plain(item) for item in answer.output]
+        code = values[-1] if values else None
+        if not isinstance(code, int):
+            raise UnexpectedAnswer(
+                f"'{command.host}' did not tell the exit code of {command.name}", target=command.host
+            )
+        lines: list[Row] = [{"line": str(value)} for value in values[:-1]]
+        errors: list[Row] = [{"error": failure.text} for failure in failures]
+        if command.ok_exit_codes is not None and code not in command.ok_exit_codes:
+            raise self._exited(
+                command, code, [failure.text for failure in failures], [str(value) for value in values[:-1]]
+            )
+        return (*lines, *errors, {"exit_code": code})
+
+    def _exited(self, command: Command, code: int, errors: list[str], lines: list[str]) -> Refused:
+        said = [self._accounts.scrub(text.strip()) for text in (*errors, *lines) if text.strip()]
+        text = f"{command.name} ended with exit code {code}" + (f": {' '.join(said[:3])}" if said else "")
+        return Refused(text, target=command.host, where=f"{command.host}: {self._shown(command)}", code=f"exit {code}")
+
+    def _shown(self, command: Command) -> str:
+        text = self._accounts.scrub(str(command))
+        return text if len(text) <= 200 else text[:200] + " ..."
+
+
+def pdc_emulator(ask: Callable[[Search], Rows], domain: str) -> str:
+    """Return the DNS name of the controller that holds the PDC emulator role of a domain."""
+    role = _one(ask(Search(domain, "", attributes=("fSMORoleOwner",))), "fsmoroleowner")
+    if not role:
+        raise UnexpectedAnswer("the directory does not say who the PDC emulator is", target=domain)
+    server = Dn(role).parent  # the role is held by the server's NTDS settings
+    name = _one(ask(Search(domain, str(server), attributes=("dNSHostName",))), "dnshostname")
+    if not name:
+        raise UnexpectedAnswer("the PDC emulator has no DNS name in the directory", target=domain, where=str(server))
+    return name
+
+
+def _one(rows: Rows, attribute: str) -> str:
+    values = rows[0].get(attribute) if rows else None
+    return values[0].decode() if isinstance(values, tuple) and values and isinstance(values[0], bytes) else ""

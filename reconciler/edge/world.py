@@ -1,0 +1,189 @@
+"""The live world: searches and writes go to directories, commands to hosts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from reconciler.core.errors import Unreachable
+from reconciler.core.query import Command, Query, Rows, Search
+from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, ModifyEntry, Restart, RunTask
+from reconciler.core.targets import Targets
+from reconciler.edge import files
+from reconciler.edge.accounts import Account, Accounts, Vault
+from reconciler.edge.directory import Directory
+from reconciler.edge.kerberos import Realms
+from reconciler.edge.ldap_connection import Door
+from reconciler.edge.loggers import quiet_libraries
+from reconciler.edge.psrp_connection import Gate
+from reconciler.edge.remote import Hosts, pdc_emulator
+from reconciler.edge.resolve import Names
+from reconciler.edge.restart import Ways, restart
+from reconciler.edge.tasks import run_task
+
+
+class LiveWorld:
+    """Implements ``core.ports.World``. Opens nothing before it is asked something; closes everything at the end.
+
+    Args:
+        targets: Domains, hosts and credentials of the state file.
+        secrets: Opens references to secrets.
+        base: Directory of the state file; relative paths in it start there.
+    """
+
+    def __init__(self, targets: Targets, secrets: Vault, base: Path) -> None:
+        quiet_libraries()
+        self._targets = targets
+        self._base = base
+        self._accounts = Accounts(targets, secrets)
+        self._realms = Realms()
+        self._names = {name: Names(domain.nameservers, name) for name, domain in targets.domains.items()}
+        self._directories = {name: self._directory(name) for name in targets.domains}
+        self._hosts = Hosts(targets, self._accounts, self._gate)
+        self._host_names: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._restarting = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._hosts.close()
+        for directory in self._directories.values():
+            directory.close()
+        self._realms.close()
+
+    def ask(self, query: Query) -> Rows:
+        """Answer a query, as ``core.ports.World`` says.
+
+        Raises:
+            TypeError: A Recall; that is the journal's to answer.
+        """
+        if isinstance(query, Search):
+            return self._directories[query.domain].search(query)
+        if isinstance(query, Command):
+            return self._hosts.run(query)
+        raise TypeError(f"the world cannot answer {type(query).__name__}")
+
+    def do(self, effect: Effect) -> Rows:
+        """Carry out an effect, as ``core.ports.World`` says."""
+        match effect:
+            case AddEntry() | ModifyEntry() | DeleteEntry():
+                self._directories[effect.domain].write(effect)
+                return ()
+            case Command():
+                return self._hosts.run(effect)
+            case CopyFile():
+                files.copy(self._hosts.run, effect)
+                return ()
+            case Restart():
+                self._restart(effect)
+                return ()
+            case RunTask():
+                username = self._targets.credentials[effect.credential].username
+                return run_task(self._hosts.run, effect, username)
+        raise TypeError(f"the world cannot do {type(effect).__name__}")
+
+    def _restart(self, effect: Restart) -> None:
+        domain = self._targets.hosts[effect.host].domain
+        name = self._host_name(effect.host)
+
+        def drop() -> None:
+            self._hosts.drop(effect.host)
+            self._directories[domain].forget(name)
+
+        with self._restarting:  # never two at a time
+            restart(Ways(self._hosts.run, drop, lambda: self._directories[domain].answers(name)), effect)
+
+    def _directory(self, name: str) -> Directory:
+        domain = self._targets.domains[name]
+
+        def account() -> Account:
+            if domain.auth == "kerberos":
+                self._declare_realms()
+            return self._accounts.account(domain.credential)
+
+        return Directory(name, domain.dns, lambda: self._doors(name), account)
+
+    def _doors(self, name: str) -> Iterator[Door | Unreachable]:
+        domain, names = self._targets.domains[name], self._names[name]
+        for controller in domain.controllers or names.controllers(domain.dns):
+            try:
+                addresses = names.addresses(controller)
+            except Unreachable as error:
+                yield error
+                continue
+            for address in addresses:
+                yield Door(
+                    domain=name,
+                    controller=controller.rstrip("."),
+                    address=address,
+                    ca=self._ca(name),
+                    transport=domain.transport,
+                    auth=domain.auth,
+                    realms=self._accounts.realms,
+                )
+
+    def _gate(self, name: str) -> Gate:
+        host = self._targets.hosts[name]
+        if host.winrm.auth != "ntlm":
+            self._declare_realms()
+        dns_name = self._host_name(name)
+        return Gate(
+            host=name,
+            name=dns_name,
+            address=self._names[host.domain].addresses(dns_name)[0],
+            ca=self._ca(host.domain),
+            transport=host.winrm.transport,
+            auth=host.winrm.auth,
+            port=host.winrm.port,
+            configuration=host.winrm.configuration,
+        )
+
+    def _host_name(self, name: str) -> str:
+        """Return the DNS name of a host; a role is looked up once per run."""
+        host = self._targets.hosts[name]
+        if host.address is not None:
+            return host.address.rstrip(".")
+        with self._lock:
+            known = self._host_names.get(name)
+        if known is None:
+            known = pdc_emulator(self.ask, host.domain)
+            with self._lock:
+                self._host_names[name] = known
+        return known
+
+    def _ca(self, domain: str) -> Path | None:
+        ca = self._targets.domains[domain].ca
+        return None if ca is None else self._base / ca
+
+    def _declare_realms(self) -> None:
+        """Tell libkrb5 where the KDCs are of the domains whose controllers or nameservers the state file gives."""
+        if self._realms.declared:
+            return
+        kdcs: dict[str, list[str]] = {}
+        for name, domain in self._targets.domains.items():
+            if domain.controllers or domain.nameservers:
+                kdcs[domain.dns.rstrip(".")] = list(self._kdcs(name))
+        self._realms.declare(kdcs)
+
+    def _kdcs(self, name: str) -> Iterator[str]:
+        domain, names = self._targets.domains[name], self._names[name]
+        try:
+            controllers = domain.controllers or names.controllers(domain.dns)
+        except Unreachable:
+            return  # the domain that is down says so itself when it is asked
+        for controller in controllers:
+            try:
+                yield from names.addresses(controller)
+            except Unreachable:
+                continue

@@ -1,0 +1,331 @@
+"""Apply: observe, plan, act, read back; again, until nothing differs.
+
+The law: the baseline is committed before the change, a step is believed only once its effect was read back, and a
+failed observation never leads to a change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from reconciler.core.errors import ReconcileError, Refused
+from reconciler.core.graph import Graph
+from reconciler.core.plan import Change, Observation, Plan, answered, blockers, build, examine, walk_order
+from reconciler.core.ports import Clock, Journal, Obligation, World
+from reconciler.core.query import Recall, Rows
+from reconciler.core.report import Outcome, Status
+from reconciler.core.resource import Key, Resource
+from reconciler.core.steps import Step
+from reconciler.engine.events import Event, Listener, nobody
+from reconciler.engine.intents import Scope, freeze, untouched
+from reconciler.engine.observe import observe, observe_all, recall
+
+MAX_ROUNDS = 8
+MAX_PASSES = 6  # of one resource within a round, as long as each brings it nearer
+
+
+@dataclass
+class Tools:
+    """What a run works with; everything that could differ between runs is handed in."""
+
+    world: World
+    journal: Journal
+    clock: Clock
+    run: str
+    listen: Listener = nobody
+
+
+@dataclass
+class Progress:
+    """What this run has done so far, by key."""
+
+    changes: dict[Key, list[Change]] = field(default_factory=dict)
+    status: dict[Key, Status] = field(default_factory=dict)
+    errors: dict[Key, ReconcileError] = field(default_factory=dict)
+    because: dict[Key, str] = field(default_factory=dict)
+
+    def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
+        """Note how it stands with one resource; what was changed once in a run stays changed."""
+        self.status[key] = "changed" if status == "unchanged" and key in self.changes else status
+        self.because[key] = because
+        self.errors.pop(key, None)
+        if error is not None:
+            self.errors[key] = error
+
+
+def plan_only(scope: Scope, tools: Tools) -> Plan:
+    """Observe and plan; nothing is written anywhere."""
+    tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
+    observations = observe_all(
+        {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
+    )
+    return build(scope.graph, scope.phase, scope.intents, observations, _recaller(tools))
+
+
+def converge(scope: Scope, tools: Tools) -> tuple[list[Outcome], int, bool]:
+    """Work until nothing differs.
+
+    Returns:
+        One outcome per resource in the order of work, the number of rounds, and whether the last one changed nothing.
+    """
+    progress = Progress()
+    for key in untouched(scope):
+        tools.journal.close(key, tools.clock.now())
+    for rounds in range(1, MAX_ROUNDS + 1):
+        tools.listen(Event("round", text=str(rounds)))
+        if not _round(scope, tools, progress):
+            return _outcomes(scope, progress), rounds, True
+    return _outcomes(scope, progress), MAX_ROUNDS, False
+
+
+def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
+    """Walk once through the graph; return whether anything was changed."""
+    tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
+    observations = observe_all(
+        {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
+    )
+    _keep_baselines(scope, observations, tools)
+    plan = build(scope.graph, scope.phase, scope.intents, observations, _recaller(tools))
+    planned = {change.key: change for change in plan.changes}
+    moved: set[Key] = set()
+    right: set[Key] = set()
+    for key in walk_order(scope.graph, scope.intents):
+        found: Change | ReconcileError | None = planned.get(key) or plan.errors.get(key)
+        if _touched(scope.graph, key, moved):
+            found = _look_again(scope, key, tools)
+        if _settle_one(scope, key, found, tools, progress):
+            moved.add(key)
+            if progress.status[key] == "changed":
+                right.add(key)
+    return bool(right)  # what failed is tried again only if something else moved
+
+
+def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
+    """Whether something next to this resource moved in this round, so that what was observed may be stale."""
+    near = {need.key for need in graph.needs[key]} | {need.key for need in blockers(graph, key, "revert")}
+    return not near.isdisjoint(moved) or (graph[key].barrier and bool(moved))
+
+
+def _settle_one(
+    scope: Scope, key: Key, found: Change | ReconcileError | None, tools: Tools, progress: Progress
+) -> bool:
+    """Bring one resource to where it shall be; return whether anything was sent for it."""
+    if isinstance(found, ReconcileError):
+        _end(scope, key, "failed", tools, progress, error=found)
+        return False
+    if found is None:
+        _close_if_back(scope, key, tools)
+        progress.settle(key, "unchanged")
+        return False
+    blocked = _blocked_by(scope, found, progress)
+    if blocked:
+        _end(scope, key, "skipped", tools, progress, because=blocked)
+        return False
+    if found.gate is not None:
+        _end(scope, key, "waiting", tools, progress, error=found.gate)
+        return False
+    if not found.steps:
+        error = ReconcileError(
+            f"{found.wanted.title()}: {found.pending or 'nothing is known that would change it'}", where=key
+        )
+        _end(scope, key, "failed", tools, progress, error=error)
+        return False
+    return _carry_out(scope, found, tools, progress)
+
+
+def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
+    """Name the requirement that is not in place. Going back is never held up: a weakening must not outlive an error."""
+    if change.direction == "revert":
+        return ""
+    for need in scope.graph.needs[change.key]:
+        if progress.status.get(need.key) in ("failed", "waiting", "skipped"):
+            return f"{need.key} is {progress.status[need.key]}"
+    return ""
+
+
+def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -> bool:
+    """Send the steps, read back, and go on as long as each pass brings the resource nearer."""
+    key = change.key
+    tools.listen(Event("started", key, change.wanted.title()))
+    _promise(scope, change, tools)
+    for _ in range(MAX_PASSES):
+        progress.changes.setdefault(key, []).append(change)
+        lost = _send(change, tools)
+        found = _look_again(scope, key, tools)
+        if found is None:
+            _believe(scope, change, tools)
+            _end(scope, key, "changed", tools, progress)
+            return True
+        failure = _why_not(change, found, lost, tools)
+        if failure is not None:
+            _end(
+                scope,
+                key,
+                "waiting" if isinstance(found, Change) and found.gate else "failed",
+                tools,
+                progress,
+                error=failure,
+            )
+            return True
+        assert isinstance(found, Change)
+        change = found
+    _end(
+        scope,
+        key,
+        "failed",
+        tools,
+        progress,
+        error=ReconcileError(f"{change.wanted.title()}: still differs after {MAX_PASSES} passes", where=key),
+    )
+    return True
+
+
+def _send(change: Change, tools: Tools) -> ReconcileError | None:
+    """Send every step of a change; return the error that stopped it, if any."""
+    for step in change.steps:
+        tools.listen(Event("step", change.key, str(step)))
+        tools.journal.note({note.key: note.value for note in step.notes}, tools.clock.now())
+        try:
+            rows = tools.world.do(step.effect)
+        except ReconcileError as error:
+            _record(change, step, "refused" if isinstance(error, Refused) else "unknown", tools)
+            return error
+        learned = change.wanted.learns(step, rows)
+        if learned:
+            tools.journal.note(learned, tools.clock.now())
+        _record(change, step, "done", tools)
+    return None
+
+
+def _why_not(
+    before: Change, found: Change | ReconcileError, error: ReconcileError | None, tools: Tools
+) -> ReconcileError | None:
+    """Return why a pass failed, or None where another pass is worth it."""
+    if isinstance(found, ReconcileError):
+        return error or found
+    if error is not None:
+        return error
+    if found.gate is not None:
+        return found.gate
+    if found.differs != before.differs and found.steps:
+        return None
+    reasons = [str(fact["text"]) for fact in _last_errors(before, tools)]
+    shown = "; ".join(f"{d.field} reads {d.observed!r} instead of {d.wanted!r}" for d in found.differs)
+    return ReconcileError(
+        f"{before.wanted.title()}: the change was sent, but {shown}",
+        where=before.key,
+        do="\n".join(reasons) or "somebody else may be setting it back; `reconcile drift` shows how it stands now",
+    )
+
+
+def _last_errors(change: Change, tools: Tools) -> list[dict[str, object]]:
+    facts = tools.journal.facts(f"error/{change.key}")
+    return [dict(fact) for fact in facts.values() if fact.get("text")]
+
+
+def _look_again(scope: Scope, key: Key, tools: Tools) -> Change | ReconcileError | None:
+    intent = scope.intents[key]
+    observation = observe(intent.wanted, tools.world, tools.journal)
+    return examine(scope.graph, key, intent, observation, _recaller(tools))
+
+
+def _keep_baselines(scope: Scope, observations: dict[Key, Observation], tools: Tools) -> None:
+    """Keep what every temporary resource was like before our first change, whether or not it differs now.
+
+    A setting that was right at first and is set back by somebody later must still end as it was at first.
+    """
+    for key, intent in scope.intents.items():
+        resource = scope.graph[key]
+        if intent.direction == "apply" and resource.temporary and key not in scope.obligations:
+            observed = _read(intent.wanted, observations[key], tools)
+            if observed is not None:
+                tools.journal.keep_baseline(_obligation(scope, resource, observed, tools))
+
+
+def _read(wanted: Resource, observation: Observation, tools: Tools) -> Resource | None:
+    if observation.error is not None:
+        return None
+    try:
+        return wanted.parse(*answered(wanted.queries(), observation.answers, _recaller(tools)))
+    except ReconcileError:
+        return None
+
+
+def _obligation(scope: Scope, resource: Resource, observed: Resource, tools: Tools) -> Obligation:
+    return Obligation(
+        key=resource.key,
+        declared=freeze(resource, declared=True),
+        baseline=freeze(observed, declared=False),
+        requires=tuple(need.key for need in scope.graph.needs[resource.key]),
+        weakens=resource.weakens,
+        seen_at=tools.clock.now(),
+    )
+
+
+def _promise(scope: Scope, change: Change, tools: Tools) -> None:
+    """Commit the promise to undo, synced, before anything is sent."""
+    resource = scope.graph[change.key]
+    if change.direction == "apply" and resource.temporary:
+        tools.journal.keep_baseline(_obligation(scope, resource, change.observed, tools))
+        tools.journal.mark_changed(change.key, tools.clock.now())
+
+
+def _believe(scope: Scope, change: Change, tools: Tools) -> None:
+    """The effect was read back: remember what is worth it, and close the promise if this was the way back."""
+    observed = _read(change.wanted, observe(change.wanted, tools.world, tools.journal), tools)
+    if observed is not None:
+        facts = change.wanted.remembers(observed)
+        if facts:
+            tools.journal.note(facts, tools.clock.now())
+    _close_if_back(scope, change.key, tools)
+
+
+def _close_if_back(scope: Scope, key: Key, tools: Tools) -> None:
+    if scope.intents[key].direction == "revert":
+        tools.journal.close(key, tools.clock.now())
+
+
+def _end(
+    scope: Scope,
+    key: Key,
+    status: Status,
+    tools: Tools,
+    progress: Progress,
+    *,
+    error: ReconcileError | None = None,
+    because: str = "",
+) -> None:
+    progress.settle(key, status, error, because)
+    tools.listen(Event("ended", key, status))
+
+
+def _record(change: Change, step: Step, outcome: str, tools: Tools) -> None:
+    detail = {"run": tools.run, "key": change.key, "direction": change.direction, "step": str(step), "outcome": outcome}
+    tools.journal.record("step", tools.clock.now(), detail)
+
+
+def _recaller(tools: Tools) -> _Recaller:
+    return _Recaller(tools.journal)
+
+
+@dataclass(frozen=True)
+class _Recaller:
+    journal: Journal
+
+    def __call__(self, query: Recall) -> Rows:
+        return recall(self.journal, query)
+
+
+def _outcomes(scope: Scope, progress: Progress) -> list[Outcome]:
+    return [
+        Outcome(
+            key=key,
+            title=scope.graph[key].title(),
+            direction=scope.intents[key].direction,
+            status=progress.status.get(key, "unchanged"),
+            changes=tuple(progress.changes.get(key, ())),
+            error=progress.errors.get(key),
+            because=progress.because.get(key, ""),
+        )
+        for key in walk_order(scope.graph, scope.intents)
+    ]

@@ -1,0 +1,29 @@
+"""What a run tells its watcher while it works. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from reconciler.core.resource import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that just happened.
+
+    Attributes:
+        what: ``observing`` and ``round`` have no key; ``ended`` carries the status in ``text``.
+    """
+
+    what: Literal["observing", "round", "started", "step", "ended"]
+    key: Key = ""
+    text: str = ""
+
+
+Listener = Callable[[Event], None]
+
+
+def nobody(event: Event) -> None:
+    """Listen to nothing."""

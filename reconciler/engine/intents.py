@@ -1,0 +1,62 @@
+"""What each resource shall become now: the state file, the phase and the open promises, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from reconciler.core.graph import Graph
+from reconciler.core.plan import Intent, intend, with_orphans
+from reconciler.core.ports import Journal, Json, Obligation
+from reconciler.core.resource import Key, Resource
+from reconciler.core.values import Phase
+
+Revive = Callable[[Json], Resource]
+"""Turn a resource that was written to the journal back into one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The graph with everything that is still owed, and what each resource shall become."""
+
+    graph: Graph
+    phase: Phase
+    intents: Mapping[Key, Intent]
+    obligations: Mapping[Key, Obligation]
+
+
+def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope:
+    """Join the declared graph with the open promises of the journal."""
+    obligations = {obligation.key: obligation for obligation in journal.obligations()}
+    orphans = [
+        (revive(obligation.declared), obligation.requires)
+        for key, obligation in obligations.items()
+        if key not in graph.declarations and obligation.changed_at is not None
+    ]
+    whole = with_orphans(graph, orphans)
+    intents = {
+        key: intent
+        for key, declaration in whole.declarations.items()
+        if (intent := _intent(declaration.resource, phase, obligations.get(key), revive)) is not None
+    }
+    return Scope(whole, phase, intents, obligations)
+
+
+def untouched(scope: Scope) -> list[Key]:
+    """Return promises about settings that we never changed and that are no longer wanted: nothing is owed."""
+    return [
+        key
+        for key, obligation in scope.obligations.items()
+        if obligation.changed_at is None and key not in scope.intents
+    ]
+
+
+def _intent(resource: Resource, phase: Phase, obligation: Obligation | None, revive: Revive) -> Intent | None:
+    if obligation is None or obligation.changed_at is None:
+        return intend(resource, phase, None, None)  # what we never changed is not ours to put back
+    return intend(resource, phase, obligation, revive(obligation.baseline))
+
+
+def freeze(resource: Resource, *, declared: bool) -> Json:
+    """Write a resource as JSON; a declared one keeps only what its author wrote, so that managed fields stay managed."""
+    return {**resource.model_dump(mode="json", exclude_unset=declared, exclude={"after"}), "kind": resource.kind}

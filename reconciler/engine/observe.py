@@ -1,0 +1,75 @@
+"""Look at the world: every query of every resource, targets in parallel, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from reconciler.core.errors import ReconcileError
+from reconciler.core.plan import Observation
+from reconciler.core.ports import Journal, World
+from reconciler.core.query import Query, Recall, Rows
+from reconciler.core.resource import Key, Resource
+
+THREADS = 8  # one per target at most waits; more only queue behind the same connection
+
+
+def observe(resource: Resource, world: World, journal: Journal) -> Observation:
+    """Ask everything that one resource wants to know; an error stands in place of the answers."""
+    return _collect(resource.queries(), lambda query: _ask(query, world, journal))
+
+
+def observe_all(resources: Mapping[Key, Resource], world: World, journal: Journal) -> dict[Key, Observation]:
+    """Observe many at once. Equal queries are sent once, so that one round sees one world."""
+    queries = dict.fromkeys(query for resource in resources.values() for query in _hashable(resource.queries()))
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="observe") as pool:
+        answers = dict(zip(queries, pool.map(lambda query: _attempt(query, world, journal), queries), strict=True))
+    return {
+        key: _collect(resource.queries(), lambda query: _known(answers, query, world, journal))
+        for key, resource in resources.items()
+    }
+
+
+def recall(journal: Journal, query: Recall) -> Rows:
+    """Answer from the journal."""
+    return tuple({"key": key, "value": value} for key, value in sorted(journal.facts(query.prefix).items()))
+
+
+def _ask(query: Query, world: World, journal: Journal) -> Rows:
+    return recall(journal, query) if isinstance(query, Recall) else world.ask(query)
+
+
+def _attempt(query: Query, world: World, journal: Journal) -> Rows | ReconcileError:
+    try:
+        return _ask(query, world, journal)
+    except ReconcileError as error:
+        return error
+
+
+def _known(answers: Mapping[Query, Rows | ReconcileError], query: Query, world: World, journal: Journal) -> Rows:
+    found = answers[query] if query in answers else _attempt(query, world, journal)
+    if isinstance(found, ReconcileError):
+        raise found
+    return found
+
+
+def _collect(queries: Iterable[Query], ask: Callable[[Query], Rows]) -> Observation:
+    answers: list[Rows] = []
+    try:
+        for query in queries:
+            answers.append(ask(query))
+    except ReconcileError as error:
+        return Observation(error=error)
+    return Observation(answers=tuple(answers))
+
+
+def _hashable(queries: Iterable[Query]) -> list[Query]:
+    return [query for query in queries if _can_hash(query)]
+
+
+def _can_hash(query: Query) -> bool:
+    try:
+        hash(query)
+    except TypeError:
+        return False  # a parameter that is a dictionary: asked for by itself
+    return True

@@ -1,0 +1,43 @@
+"""Turn core values into JSON values; secrets show as their references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from reconciler.core.errors import ReconcileError
+from reconciler.core.secret import CredentialPart, SecretRef, Template
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON values."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, SecretRef | Template | CredentialPart):
+        return str(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return sorted((plain(item) for item in value), key=str)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value)
+
+
+def plain_error(error: ReconcileError) -> dict[str, str]:
+    """Return an error's facts."""
+    return {"type": type(error).__name__, "what": error.what, "where": error.where, "do": error.do}

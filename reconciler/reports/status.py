@@ -1,0 +1,44 @@
+"""Render what is still owed and what was put back, from the journal alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from reconciler.core.ports import Obligation
+from reconciler.reports.json_report import plain_obligation
+from reconciler.reports.text import open_table, undone_table
+
+
+def render_text(
+    state: str, phase: str, opened: Sequence[Obligation], closed: Sequence[Obligation], now: datetime
+) -> RenderableType:
+    """Return it for a person."""
+    parts: list[RenderableType] = [Text(f"{state}: phase {phase} in the state file", style="bold")]
+    if opened:
+        parts += [Text("\nStill to be put back:", style="bold yellow"), open_table(opened, now)]
+    else:
+        parts.append(Text("nothing is to be put back", style="green"))
+    if closed:
+        parts += [Text("\nPut back:", style="bold"), undone_table(closed)]
+    return Group(*parts)
+
+
+def render_json(
+    state: str, phase: str, opened: Sequence[Obligation], closed: Sequence[Obligation], now: datetime
+) -> str:
+    """Return it for a program, with a final newline."""
+    document = {
+        "apiVersion": "reconciler/v1",
+        "kind": "Status",
+        "state": state,
+        "phase": phase,
+        "at": now.isoformat(),
+        "open": [plain_obligation(obligation) for obligation in opened],
+        "closed": [plain_obligation(obligation) for obligation in closed],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,152 @@
+"""The state file as a model. What `migration` means in resources is in resolve.py."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from reconciler.core.secret import SecretRef
+from reconciler.core.targets import Credential, Domain, Host, Name
+from reconciler.core.values import Dn, Phase
+from reconciler.resources.kinds import AnyResource
+
+Account = Annotated[str, StringConstraints(pattern=r"^[^\\/\[\]:;|=,+*?<>\"]+\\[^\\/\[\]:;|=,+*?<>\"]+$")]
+WindowsPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]:\\[^<>:\"|?*\x00-\x1f]+$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Metadata(_Part):
+    """What this migration is called."""
+
+    name: Name = Field(description="Names the journal and every report.")
+
+
+class TrustBlock(_Part):
+    """The trust between the two domains."""
+
+    direction: Literal["two-way", "outbound", "inbound"] = Field(
+        "two-way", description="Seen from the source: outbound means that the source trusts the target."
+    )
+    type: Literal["external", "forest"] = Field(
+        "external", description="A forest trust is never created, only checked and relaxed."
+    )
+    sid_filtering: Literal["relaxed", "enforced"] = Field(
+        "relaxed", description="Relaxed, so that SID history is honoured."
+    )
+    keep: bool = Field(
+        False, description="Leave a trust that was created for the migration in place when it is complete."
+    )
+
+
+class SoftwareBlock(_Part):
+    """How something is installed."""
+
+    installer: WindowsPath = Field(description="Installer on the host's own disk.")
+    arguments: tuple[str, ...] = Field(
+        (),
+        description="Its arguments. Without them a person is asked to run it. `{key_password}` stands for the secret.",
+    )
+    name: str = Field("", description="Display name under which it shows as installed; `*` matches anything.")
+    version: str = Field("", description="Wanted version, or its beginning.")
+
+
+class PasswordsBlock(_Part):
+    """Copying passwords with the Password Export Server."""
+
+    export_server: Name = Field(
+        description="Host of the source domain that runs the Password Export Server: a writable controller."
+    )
+    run_as: str = Field("LocalSystem", description="Account of its service.")
+    run_as_credential: Name | None = Field(
+        None, description="Credential of that account, where it is not a built-in one."
+    )
+    key_file: WindowsPath = Field(
+        description="Encryption key file, on the local disk of both hosts.", examples=["C:\\PES\\source.pes"]
+    )
+    key_password: SecretRef = Field(description="Reference to the password of the key file.")
+    key_created_on: Name | None = Field(None, description="Host that creates the key; the ADMT host where not given.")
+    install: SoftwareBlock | None = Field(None, description="How PES is installed. Without it a person is asked to.")
+
+
+class OperatorBlock(_Part):
+    """Who runs ADMT."""
+
+    account: Account = Field(description="`DOMAIN\\name` in the target domain.", examples=["TARGET\\migrator"])
+    credential: Name = Field(description="Its credential: ADMT runs under a real logon of it.")
+    rights: Literal["least", "present"] = Field(
+        "least",
+        description="`least` grants exactly what ADMT needs, for the time of the migration; `present` grants nothing.",
+    )
+
+
+class AccountsBlock(_Part):
+    """A population of accounts to migrate."""
+
+    from_: Dn = Field(alias="from", description="Container in the source.")
+    filter: str = Field(
+        "(objectClass=user)", description="LDAP filter; computers and built-in accounts are never taken."
+    )
+    into: Dn = Field(description="Organizational unit in the target.")
+    change_password_at_logon: bool = Field(
+        False, description="Leave ADMT's demand that the user changes the password at the next logon."
+    )
+    groups: bool = Field(
+        False, description="Migrate the groups of these accounts as well, so that memberships come along."
+    )
+    batch: int = Field(100, ge=1, le=1000, description="Accounts per run of ADMT.")
+
+
+class MigrationBlock(_Part):
+    """What `reconcile graph` shows as resources."""
+
+    source: Name = Field("source", description="Name of the source domain under `domains`.")
+    target: Name = Field("target", description="Name of the target domain under `domains`.")
+    admt_host: Name = Field(
+        description="Host that runs ADMT; a controller of the target domain where SID history is migrated."
+    )
+    admt: SoftwareBlock | None = Field(None, description="How ADMT is installed. Without it a person is asked to.")
+    trust: TrustBlock | None = None
+    audit: Literal["account-management"] | None = Field(
+        None, description="Audit account management, success and failure, in both domains."
+    )
+    sid_history: bool = Field(True, description="Migrate SIDs as well.")
+    passwords: PasswordsBlock | None = None
+    operator: OperatorBlock
+    accounts: tuple[AccountsBlock, ...] = ()
+    approvals: frozenset[str] = Field(
+        frozenset(), description="Risky steps that are approved, by the names that `plan` shows."
+    )
+
+
+class State(BaseModel):
+    """A declared migration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    apiVersion: Literal["reconciler/v1"] = Field(description="Version of this format.")
+    kind: Literal["Migration"]
+    metadata: Metadata
+    phase: Phase = Field(
+        description="How far the migration shall be: `prepare` sets everything up, `migrate` moves accounts, `complete` puts every temporary setting back."
+    )
+    journal: PurePath = Field(
+        PurePath(".reconcile"),
+        description="Directory of the journal, relative to this file. It holds what has to be put back: keep it.",
+    )
+    credentials: dict[Name, Credential] = Field(min_length=1)
+    domains: dict[Name, Domain] = Field(min_length=1)
+    hosts: dict[Name, Host] = Field(default_factory=dict)
+    migration: MigrationBlock | None = None
+    resources: tuple[AnyResource, ...] = Field((), description="Anything else, kind by kind.")
+
+    @model_validator(mode="after")
+    def _hosts_name_one_machine(self) -> Self:
+        for name, host in self.hosts.items():
+            if (host.address is None) == (host.role is None):
+                raise ValueError(f"host '{name}' needs either `address` or `role`")
+        return self

@@ -1,0 +1,395 @@
+"""The journal: one contract for memory and disk, and what only a disk can get wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import apsw
+import pytest
+
+from reconciler.core.errors import JournalError
+from reconciler.core.ports import Journal, Obligation
+from reconciler.edge import journal_schema
+from reconciler.edge.clock import SystemClock
+from reconciler.edge.journal_file import JournalFile
+from tests.fake_journal import MemoryJournal
+
+T0 = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+T1, T2, T3 = (T0 + timedelta(minutes=n) for n in (1, 2, 3))
+KEY = "win.registry/source-pdc/HKLM:\\SYSTEM/AllowPasswordExport"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journals" / "demo.journal"
+
+
+@pytest.fixture(params=["memory", "disk"])
+def journal(request: pytest.FixtureRequest, path: Path) -> Iterator[Journal]:
+    if request.param == "memory":
+        yield MemoryJournal()
+        return
+    with opened(path) as found:
+        yield found
+
+
+def opened(path: Path, state: str = "demo") -> JournalFile:
+    return JournalFile.open(path, state, holder="reconcile apply demo.yaml")
+
+
+def promise(key: str = KEY, value: int = 0, at: datetime = T0) -> Obligation:
+    return Obligation(key, {"value": 1}, {"value": value, "name": "ü'\"\n"}, ("ad.trust/a/b",), "passwords", at)
+
+
+# The contract, for every implementation.
+
+
+def test_facts_are_found_by_prefix_and_replaced_by_key(journal: Journal) -> None:
+    journal.note({"restart/a": {"n": 1}, "restart/b": {"n": 2}, "rest%": {"n": 3}}, T0)
+    journal.note({"restart/a": {"n": 4}}, T1)
+    assert journal.facts("restart/") == {"restart/a": {"n": 4}, "restart/b": {"n": 2}}
+    assert journal.facts("rest%") == {"rest%": {"n": 3}}
+    assert len(journal.facts("")) == 3
+    assert journal.facts("RESTART/") == {}
+
+
+def test_noting_nothing_is_allowed(journal: Journal) -> None:
+    journal.note({}, T0)
+    assert journal.facts("") == {}
+
+
+def test_first_baseline_wins_while_it_is_open(journal: Journal) -> None:
+    journal.keep_baseline(promise(value=0))
+    journal.keep_baseline(promise(value=1, at=T1))
+    assert journal.obligations() == [promise(value=0)]
+
+
+def test_new_baseline_is_kept_after_the_former_was_closed(journal: Journal) -> None:
+    journal.keep_baseline(promise(value=0))
+    journal.mark_changed(KEY, T1)
+    journal.close(KEY, T2)
+    journal.keep_baseline(promise(value=7, at=T3))
+    assert [kept.baseline["value"] for kept in journal.obligations()] == [7]
+    assert [(kept.baseline["value"], kept.changed_at, kept.closed_at) for kept in journal.closed()] == [(0, T1, T2)]
+
+
+def test_first_change_wins(journal: Journal) -> None:
+    journal.keep_baseline(promise())
+    journal.mark_changed(KEY, T1)
+    journal.mark_changed(KEY, T2)
+    assert journal.obligations()[0].changed_at == T1
+
+
+def test_what_was_never_changed_is_not_among_the_closed(journal: Journal) -> None:
+    journal.keep_baseline(promise())
+    journal.close(KEY, T1)
+    assert (journal.obligations(), journal.closed()) == ([], [])
+
+
+def test_closing_and_marking_what_is_not_open_changes_nothing(journal: Journal) -> None:
+    journal.mark_changed(KEY, T1)
+    journal.close(KEY, T1)
+    assert (journal.obligations(), journal.closed()) == ([], [])
+
+
+def test_obligations_come_oldest_first(journal: Journal) -> None:
+    for name in ("b", "a", "c"):
+        journal.keep_baseline(promise(name))
+    assert [kept.key for kept in journal.obligations()] == ["b", "a", "c"]
+
+
+def test_history_comes_oldest_first_and_details_cannot_shadow_it(journal: Journal) -> None:
+    journal.record("apply", T0, {"phase": "migrate", "at": "x", "event": "y"})
+    journal.record("done", T1, {})
+    assert journal.history() == [
+        {"at": T0.isoformat(), "event": "apply", "phase": "migrate"},
+        {"at": T1.isoformat(), "event": "done"},
+    ]
+
+
+def test_times_are_kept_in_utc_and_naive_ones_refused(journal: Journal) -> None:
+    journal.keep_baseline(promise(at=T0.astimezone(timezone(timedelta(hours=5)))))
+    assert journal.obligations()[0].seen_at.isoformat() == T0.isoformat()
+    with pytest.raises(ValueError, match="time zone"):
+        journal.note({"a": {}}, T0.replace(tzinfo=None))
+
+
+def test_system_clock_is_aware() -> None:
+    assert SystemClock().now().utcoffset() == timedelta(0)
+
+
+# What only a disk can get wrong.
+
+
+def test_everything_is_there_after_reopening(path: Path) -> None:
+    with opened(path) as journal:
+        journal.keep_baseline(promise())
+        journal.note({"a": {"n": 1}}, T0)
+        journal.record("apply", T0, {"n": 1})
+        before = (journal.obligations(), journal.facts(""), journal.history())
+    with opened(path) as journal:
+        assert (journal.obligations(), journal.facts(""), journal.history()) == before
+
+
+def test_notes_are_kept_all_or_none(path: Path) -> None:
+    with opened(path) as journal:
+        with pytest.raises(TypeError):
+            journal.note({"a": {"n": 1}, "b": {"n": object()}}, T0)
+        with pytest.raises(JournalError):
+            journal._write("INSERT INTO facts VALUES (?, ?, ?)", [("a", "{}", "t"), ("b", "not json", "t")])
+        assert journal.facts("") == {}
+
+
+def test_settings_are_those_that_lose_nothing(path: Path) -> None:
+    with opened(path) as journal:
+        assert journal._connection.pragma("journal_mode") == "truncate"
+        assert journal._connection.pragma("synchronous") == 2
+
+
+def test_only_the_owner_can_read_it(path: Path) -> None:
+    old = os.umask(0)
+    try:
+        with opened(path) as journal:
+            journal.note({"a": {}}, T0)
+            modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert set(modes) == {"demo.journal", "demo.journal-journal", "demo.journal.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_directory_that_others_can_write_to_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    path.parent.chmod(0o770)
+    with pytest.raises(JournalError, match="others can write") as caught:
+        opened(path)
+    assert "chmod 700" in caught.value.do
+    assert list(path.parent.iterdir()) == []
+
+
+def test_file_that_others_can_write_to_is_refused_and_a_readable_one_tightened(path: Path) -> None:
+    opened(path).shut()
+    path.chmod(0o622)
+    with pytest.raises(JournalError, match="others can write"):
+        opened(path)
+    path.chmod(0o644)
+    opened(path).shut()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_symbolic_link_is_not_followed(path: Path, tmp_path: Path) -> None:
+    opened(path).shut()
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(JournalError, match="not a regular file"):
+        opened(path)
+
+
+def test_second_writer_is_refused_and_told_who_holds_it(path: Path) -> None:
+    with opened(path):
+        with pytest.raises(JournalError, match="another writer") as caught:
+            opened(path)
+        assert f"reconcile apply demo.yaml (process {os.getpid()} on " in caught.value.what
+        assert "since 20" in caught.value.what
+    opened(path).shut()
+
+
+def test_refused_journal_leaves_no_lock_behind(path: Path) -> None:
+    opened(path).shut()
+    for _ in range(2):
+        with pytest.raises(JournalError, match="journal of 'demo', not of 'other'"):
+            opened(path, "other")
+
+
+def test_read_only_creates_nothing(path: Path, tmp_path: Path) -> None:
+    with JournalFile.read_only(path) as journal:
+        assert (journal.obligations(), journal.facts(""), journal.closed(), journal.history()) == ([], {}, [], [])
+        with pytest.raises(JournalError, match="reading only"):
+            journal.note({"a": {}}, T0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_read_only_changes_no_byte(path: Path) -> None:
+    with opened(path) as journal:
+        journal.note({"a": {"n": 1}}, T0)
+    before = {entry: (entry.read_bytes(), entry.stat().st_mtime_ns) for entry in path.parent.iterdir()}
+    with JournalFile.read_only(path) as journal:
+        assert journal.facts("") == {"a": {"n": 1}}
+        with pytest.raises(apsw.ReadOnlyError):
+            journal._connection.execute("DELETE FROM facts")
+    assert {entry: (entry.read_bytes(), entry.stat().st_mtime_ns) for entry in path.parent.iterdir()} == before
+
+
+def test_file_without_tables_reads_as_empty(path: Path) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.touch(0o600)
+    with JournalFile.read_only(path) as journal:
+        assert journal.obligations() == []
+    assert path.stat().st_size == 0
+    opened(path).shut()
+
+
+def test_reading_works_while_another_thread_writes(path: Path) -> None:
+    with opened(path) as writer, JournalFile.read_only(path) as reader:
+
+        def write() -> None:
+            for n in range(100):
+                writer.note({f"k{n}": {"n": n}}, T0)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        seen = [len(reader.facts("k")) for _ in range(50)]
+        thread.join()
+        assert seen == sorted(seen)
+        assert len(reader.facts("k")) == 100
+
+
+def test_one_journal_serves_several_threads(path: Path) -> None:
+    with opened(path) as journal:
+
+        def write(name: int) -> None:
+            for n in range(10):
+                journal.note({f"{name}/{n}": {}}, T0)
+                journal.facts(f"{name}/")
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(journal.facts("")) == 40
+
+
+@pytest.mark.parametrize("damage", [b"not a database at all" * 500, b"SQLite format 3\0" + b"\xff" * 9000])
+def test_damaged_file_says_what_to_do(path: Path, damage: bytes) -> None:
+    opened(path).shut()
+    path.write_bytes(damage)
+    for attempt in (opened, JournalFile.read_only):
+        with pytest.raises(JournalError) as caught:
+            attempt(path)
+        assert "do not delete it" in caught.value.do
+        assert caught.value.where == str(path)
+
+
+def test_damaged_page_is_noticed_when_opened(path: Path) -> None:
+    with opened(path) as journal:
+        for n in range(200):
+            journal.record("event", T0, {"n": n, "text": "x" * 100})
+    content = bytearray(path.read_bytes())
+    content[-8192:-4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="damaged"):
+        opened(path)
+
+
+def test_foreign_database_and_newer_journal_are_refused(path: Path, tmp_path: Path) -> None:
+    foreign = path.parent / "foreign"
+    opened(path).shut()
+    apsw.Connection(str(foreign)).execute("CREATE TABLE facts (a)")
+    foreign.chmod(0o600)
+    with pytest.raises(JournalError, match="not a journal"):
+        opened(foreign)
+    apsw.Connection(str(path)).execute("INSERT INTO schema_version VALUES (99, 't')")
+    for attempt in (opened, JournalFile.read_only):
+        with pytest.raises(JournalError, match="newer version"):
+            attempt(path)
+
+
+def test_older_journal_is_migrated_and_readable_before_that(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(path) as journal:
+        journal.keep_baseline(promise())
+    later = (*journal_schema.MIGRATIONS, "CREATE TABLE extra (a TEXT) STRICT")
+    for module in ("journal_storage", "journal_file"):
+        monkeypatch.setattr(f"reconciler.edge.{module}.VERSION", 2)
+    monkeypatch.setattr("reconciler.edge.journal_storage.MIGRATIONS", later)
+    before = path.read_bytes()
+    with JournalFile.read_only(path) as journal:
+        assert journal.obligations() == [promise()]
+    assert path.read_bytes() == before
+    with opened(path) as journal:
+        assert journal.obligations() == [promise()]
+        assert journal._connection.execute("SELECT max(version) FROM schema_version").get == 2
+
+
+# Crashes.
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from reconciler.core.ports import Obligation
+from reconciler.edge.journal_file import JournalFile
+journal = JournalFile.open(Path(sys.argv[1]), "demo", holder="the doomed one")
+at = datetime(2026, 1, 1, tzinfo=UTC)
+if sys.argv[2] == "half":
+    journal.note({"before": {}}, at)
+    connection = journal._connection
+    connection.execute("PRAGMA cache_size=2")
+    connection.execute("BEGIN IMMEDIATE")
+    for n in range(3000):
+        connection.execute("INSERT INTO facts VALUES (?, ?, ?)", (f"half/{n}", '{"x": "' + "y" * 200 + '"}', "t"))
+    print("half", flush=True)
+    sys.stdin.read()
+n = 0
+while True:
+    journal.keep_baseline(Obligation(f"k{n}", {}, {"n": n}, (), "", at))
+    journal.mark_changed(f"k{n}", at)
+    print(n, flush=True)
+    n += 1
+"""
+
+
+@contextmanager
+def doomed(path: Path, how: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", WRITER, str(path), how]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+
+
+def test_lock_goes_with_a_killed_process(path: Path) -> None:
+    with doomed(path, "loop") as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with pytest.raises(JournalError, match=f"the doomed one \\(process {child.pid} "):
+            opened(path)
+        with JournalFile.read_only(path) as journal:
+            assert journal.obligations()
+    opened(path).shut()
+
+
+def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
+    with doomed(path, "loop") as child:
+        assert child.stdout is not None
+        for _ in range(30):
+            child.stdout.readline()
+        child.send_signal(signal.SIGKILL)
+        acknowledged = 30 + len([line for line in child.stdout if line.endswith("\n")])
+    with opened(path) as journal:
+        kept = journal.obligations()
+    assert acknowledged <= len(kept) <= acknowledged + 1
+    assert [one.baseline["n"] for one in kept] == list(range(len(kept)))
+    assert all(one.changed_at for one in kept[:acknowledged])
+
+
+@pytest.mark.parametrize("reader", ["read_only", "open"])
+def test_half_a_transaction_of_a_killed_writer_is_rolled_back(path: Path, reader: str) -> None:
+    with doomed(path, "half") as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "half\n"
+    assert path.with_name("demo.journal-journal").stat().st_size > 0
+    with JournalFile.read_only(path) if reader == "read_only" else opened(path) as journal:
+        assert journal.facts("") == {"before": {}}

@@ -1,0 +1,77 @@
+"""A journal in memory, with the same promises as the one on disk except that it forgets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.core.ports import Json, Obligation
+from reconciler.core.resource import Key
+
+
+class MemoryJournal:
+    """What is put in is copied through JSON, so that nothing can be kept here that the disk could not keep."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, str] = {}
+        self._obligations: list[Obligation] = []
+        self._history: list[str] = []
+
+    def facts(self, prefix: str) -> dict[str, Json]:
+        return {key: json.loads(value) for key, value in sorted(self._facts.items()) if key.startswith(prefix)}
+
+    def note(self, facts: Mapping[str, Json], at: datetime) -> None:
+        _utc(at)
+        self._facts.update({key: _text(value) for key, value in facts.items()})
+
+    def keep_baseline(self, obligation: Obligation) -> None:
+        if any(kept.key == obligation.key and kept.closed_at is None for kept in self._obligations):
+            return
+        self._obligations.append(
+            replace(
+                obligation,
+                declared=json.loads(_text(obligation.declared)),
+                baseline=json.loads(_text(obligation.baseline)),
+                seen_at=_utc(obligation.seen_at),
+                changed_at=obligation.changed_at and _utc(obligation.changed_at),
+                closed_at=None,
+            )
+        )
+
+    def mark_changed(self, key: Key, at: datetime) -> None:
+        self._update(key, lambda kept: kept.changed_at is None, changed_at=_utc(at))
+
+    def close(self, key: Key, at: datetime) -> None:
+        self._update(key, lambda _: True, closed_at=_utc(at))
+
+    def obligations(self) -> list[Obligation]:
+        return [kept for kept in self._obligations if kept.closed_at is None]
+
+    def closed(self) -> list[Obligation]:
+        return [kept for kept in self._obligations if kept.closed_at is not None and kept.changed_at is not None]
+
+    def record(self, event: str, at: datetime, detail: Json) -> None:
+        beside = {name: value for name, value in detail.items() if name not in ("at", "event")}
+        self._history.append(_text({"at": _utc(at).isoformat(), "event": event, **beside}))
+
+    def history(self) -> Sequence[Json]:
+        return [json.loads(entry) for entry in self._history]
+
+    def _update(self, key: Key, applies: Callable[[Obligation], bool], **times: Any) -> None:
+        self._obligations = [
+            replace(kept, **times) if kept.key == key and kept.closed_at is None and applies(kept) else kept
+            for kept in self._obligations
+        ]
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, allow_nan=False)
+
+
+def _utc(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    return at.astimezone(UTC)
