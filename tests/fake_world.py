@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Literal, Self
 
 from reconciler.core.errors import ReconcileError
+from reconciler.core.ports import Json
 from reconciler.core.query import Command, Query, Recall, Rows
 from reconciler.core.resource import Need, Resource
 from reconciler.core.steps import Effect, Note, Restart, Step
@@ -40,7 +41,7 @@ class Setting(Resource):
         return state.with_facts(boot=boot[0]["value"])
 
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
-        notes = ()
+        notes: tuple[Note, ...] = ()
         if self.restart:
             notes = (Note(f"restart/{self.host}/{self.key}", {"boot_time": observed.facts["boot"]}),)
         if self.ensure == "absent":
@@ -72,10 +73,11 @@ class Reboot(Resource):
         return (Step(Restart(self.host)),)
 
 
-def revive(written: object) -> Resource:
+def revive(written: Json) -> Resource:
     """Turn what the journal holds back into a resource."""
-    fields = dict(written)  # type: ignore[call-overload]
-    return {"test.setting": Setting, "test.restart": Reboot}[fields["kind"]].model_validate(fields)
+    fields = dict(written)
+    kinds: dict[str, type[Resource]] = {"test.setting": Setting, "test.restart": Reboot}
+    return kinds[str(fields["kind"])].model_validate(fields)
 
 
 @dataclass
@@ -137,4 +139,4 @@ class FakeWorld:
         if effect.name == "remove":
             self.values.pop((effect.host, name), None)
         else:
-            self.values.setdefault((effect.host, name), {}).update(effect.arguments[1])  # type: ignore[arg-type, call-overload]
+            self.values.setdefault((effect.host, name), {}).update(effect.arguments[1])  # type: ignore[arg-type]

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, ParamSpec
 
 from cyclopts import App, Parameter
 
 from reconciler.cli import output as screen
+from reconciler.core.errors import ReconcileError
 from reconciler.core.exit_codes import ExitCode
 
+Given = ParamSpec("Given")
 lab = App(name="lab", help="An embedded lab: two real AD forests and simulated Windows hosts, on this machine.")
 
 Directory = Annotated[Path, Parameter(name="--dir", help="Where the lab keeps everything.")]
 DIRECTORY = Path(".lab")
 
 
+def in_words(verb: Callable[Given, int]) -> Callable[Given, int]:
+    """Let what the lab refuses end like every other error of the program: in words, with an exit code."""
+
+    @functools.wraps(verb)
+    def told(*args: Given.args, **kwargs: Given.kwargs) -> int:
+        from reconciler.lab.settings import LabError
+
+        try:
+            return verb(*args, **kwargs)
+        except LabError as error:
+            raise ReconcileError(str(error)) from error
+
+    return told
+
+
 @lab.command
+@in_words
 def up(
     *,
     users: Annotated[int, Parameter(help="Accounts in OU=Staff of the source.")] = 40,
@@ -46,6 +66,7 @@ def up(
 
 
 @lab.command
+@in_words
 def down(*, dir: Directory = DIRECTORY) -> int:
     """Stop the lab. Its disks stay."""
     from reconciler.lab.up import down as stop
@@ -55,6 +76,7 @@ def down(*, dir: Directory = DIRECTORY) -> int:
 
 
 @lab.command
+@in_words
 def status(*, dir: Directory = DIRECTORY) -> int:
     """Show what runs. Exit 0 where the lab is up, 1 where it is not."""
     from reconciler.lab.up import status as look
@@ -65,6 +87,7 @@ def status(*, dir: Directory = DIRECTORY) -> int:
 
 
 @lab.command
+@in_words
 def reset(*, dir: Directory = DIRECTORY) -> int:
     """Put the lab back to its pristine snapshot. Journals kept below its directory go too."""
     from reconciler.lab.up import reset as put_back
@@ -74,11 +97,40 @@ def reset(*, dir: Directory = DIRECTORY) -> int:
 
 
 @lab.command(name="exec")
+@in_words
 def execute(*command: Annotated[str, Parameter(allow_leading_hyphen=True)], dir: Directory = DIRECTORY) -> int:
     """Run a command where the lab can be reached, with its Kerberos configuration: `lab exec -- reconcile plan states/lab.yaml`."""
     from reconciler.lab.up import exec_
 
     return exec_(dir, command)
+
+
+@lab.command
+@in_words
+def wizard(
+    product: Literal["pes"],
+    *,
+    key_file: Annotated[
+        str, Parameter(help="Key file on the local disk of the source's controller.")
+    ] = r"C:\PES\source.pes",
+    key_password_file: Annotated[
+        Path | None, Parameter(help="File with its password; the lab's own where not given.")
+    ] = None,
+    account: Annotated[str, Parameter(help="Account of the service.")] = "LocalSystem",
+    dir: Directory = DIRECTORY,
+) -> int:
+    """Do at the screen of a lab host what only a person can: click through the installer of the Password Export Server."""
+    from reconciler.lab.forest.control import ask
+    from reconciler.lab.settings import LabPaths
+    from reconciler.lab.up import read_lab_json
+
+    directory = dir.expanduser().absolute()
+    password = (key_password_file or directory / "secrets" / "key-password").read_text(encoding="utf-8").rstrip("\n")
+    host = read_lab_json(directory)["domains"]["source"]["controller"]
+    arguments = {"host": host, "key_file": key_file, "key_password": password, "account": account}
+    ask(LabPaths(directory).control_socket, f"{product}-wizard", arguments)
+    screen.stderr("installed; the restart that the wizard offers was declined")
+    return ExitCode.OK
 
 
 def register(app: App) -> None:

@@ -50,7 +50,8 @@ def load(path: Path) -> Loaded:
         DesiredStateError: Everything that is wrong with it.
     """
     from reconciler.edge.state_file import read
-    from reconciler.resources.resolve import Misfit, declarations
+    from reconciler.resources.misfit import Misfit
+    from reconciler.resources.resolve import declarations
     from reconciler.resources.state import State
 
     file = read(path, State)

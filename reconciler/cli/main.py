@@ -46,11 +46,6 @@ def main(arguments: Sequence[str]) -> int:
         return 130
     except BrokenPipeError:
         return ExitCode.ERROR
-    except Exception as error:
-        if type(error).__name__ != "LabError":
-            raise
-        stderr(str(error), "red")
-        return ExitCode.ERROR
     return int(result or 0)
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.core.steps import Note
 
 
 class ReconcileError(Exception):
@@ -104,11 +108,28 @@ class UnexpectedAnswer(WorldError):
 
 
 class NeedsPerson(ReconcileError):
-    """A gate: this can only go on after a person has done or approved something. ``approval`` names it, if one does."""
+    """A gate: this can only go on after a person has done or approved something.
 
-    def __init__(self, what: str, *, where: str = "", do: str = "", approval: str = "") -> None:
+    Attributes:
+        approval: Name of the approval that opens it, if one does.
+        notes: Facts to keep while it is shut, as they would be before a step of our own.
+        on_our_behalf: The person is asked to make the very change that is declared, so that it is ours to undo.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str = "",
+        do: str = "",
+        approval: str = "",
+        notes: tuple[Note, ...] = (),
+        on_our_behalf: bool = False,
+    ) -> None:
         super().__init__(what, where=where, do=do)
         self.approval = approval
+        self.notes = notes
+        self.on_our_behalf = on_our_behalf
 
 
 class NotYet(ReconcileError):

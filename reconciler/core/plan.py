@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
@@ -11,7 +11,7 @@ from reconciler.core.graph import Graph, dependents
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.query import Query, Recall, Rows
 from reconciler.core.resource import Declaration, Difference, Key, Need, Resource, differences
-from reconciler.core.steps import Step
+from reconciler.core.steps import Note, Step
 from reconciler.core.values import Phase
 
 Direction = Literal["apply", "revert"]
@@ -56,6 +56,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """How one resource was found: as wanted, to be changed, or not known.
+
+    Attributes:
+        observed: What was read; None where that failed.
+        change: What would bring it to where it shall be; None where it is there.
+        error: Why it is not known, or what it would take is not.
+    """
+
+    observed: Resource | None = None
+    change: Change | None = None
+    error: ReconcileError | None = None
+
+    @property
+    def right(self) -> bool:
+        """It was read, and is as wanted."""
+        return self.change is None and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Every change that one round would make, in the order in which it would make them."""
 
@@ -63,6 +83,7 @@ class Plan:
     changes: tuple[Change, ...] = ()
     unchanged: tuple[Key, ...] = ()
     errors: Mapping[Key, ReconcileError] = field(default_factory=dict)
+    observed: Mapping[Key, Resource] = field(default_factory=dict)
 
     @property
     def quiet(self) -> bool:
@@ -151,40 +172,39 @@ def build(
         recall: Answers from the journal.
     """
     overlay: dict[str, Json] = {}
-    changes: list[Change] = []
-    unchanged: list[Key] = []
-    errors: dict[Key, ReconcileError] = {}
+    found: dict[Key, Finding] = {}
     for key in walk_order(graph, intents):
-        found = examine(
+        found[key] = examine(
             graph, key, intents[key], observations[key], lambda query: _overlaid(recall(query), query, overlay)
         )
-        if isinstance(found, ReconcileError):
-            errors[key] = found
-        elif found is None:
-            unchanged.append(key)
-        else:
-            changes.append(found)
-            overlay.update({note.key: note.value for step in found.steps for note in step.notes})
-    return Plan(phase, tuple(changes), tuple(unchanged), errors)
+        if (change := found[key].change) is not None:
+            overlay.update({note.key: note.value for note in _notes(change)})
+    return Plan(
+        phase,
+        changes=tuple(finding.change for finding in found.values() if finding.change is not None),
+        unchanged=tuple(key for key, finding in found.items() if finding.right),
+        errors={key: finding.error for key, finding in found.items() if finding.error is not None},
+        observed={key: finding.observed for key, finding in found.items() if finding.observed is not None},
+    )
 
 
 def examine(
     graph: Graph, key: Key, intent: Intent, observation: Observation, recall: Callable[[Recall], Rows]
-) -> Change | ReconcileError | None:
-    """Compare one resource with what was observed: a change, None where it is as wanted, or why that is not known."""
+) -> Finding:
+    """Compare one resource with what was observed."""
     if observation.error is not None:
-        return observation.error
+        return Finding(error=observation.error)
     wanted = intent.wanted
+    observed = None
     try:
         observed = wanted.parse(*answered(wanted.queries(), observation.answers, recall))
         differs = differences(wanted, observed)
         if not differs:
-            return None
-        reasons = graph.needs[key] if intent.direction == "apply" else blockers(graph, key, "revert")
-        change = Change(key, intent.direction, wanted, observed, differs, reasons=reasons)
-        return _with_steps(change)
+            return Finding(observed)
+        reasons = blockers(graph, key, intent.direction)
+        return Finding(observed, _with_steps(Change(key, intent.direction, wanted, observed, differs, reasons=reasons)))
     except ReconcileError as error:
-        return error
+        return Finding(observed, error=error)
 
 
 def answered(queries: Sequence[Query], answers: Sequence[Rows], recall: Callable[[Recall], Rows]) -> list[Rows]:
@@ -193,8 +213,6 @@ def answered(queries: Sequence[Query], answers: Sequence[Rows], recall: Callable
 
 
 def _with_steps(change: Change) -> Change:
-    from dataclasses import replace
-
     try:
         steps = change.wanted.steps(change.observed, frozenset(difference.field for difference in change.differs))
     except NotYet as later:
@@ -204,14 +222,19 @@ def _with_steps(change: Change) -> Change:
     unapproved = sorted({step.risk for step in steps if step.risk} - change.wanted.approved)
     if unapproved and change.direction == "apply":
         says = "; ".join(str(step) for step in steps if step.risk in unapproved)
-        gate = NeedsPerson(
+        approval = NeedsPerson(
             f"{change.wanted.title()}: {says}",
             where=change.key,
             do=f"if you accept that, approve it in the state file: `{unapproved[0]}`",
             approval=unapproved[0],
         )
-        return replace(change, steps=steps, gate=gate)
+        return replace(change, steps=steps, gate=approval)
     return replace(change, steps=steps)
+
+
+def _notes(change: Change) -> list[Note]:
+    gated = list(change.gate.notes) if change.gate else []
+    return gated + [note for step in change.steps for note in step.notes]
 
 
 def _overlaid(rows: Rows, query: Recall, overlay: Mapping[str, Json]) -> Rows:

@@ -197,7 +197,10 @@ def restored(declared: R, baseline: R) -> R:
     if baseline.ensure == "absent":
         return declared.model_copy(update={"ensure": "absent"})
     about = {name: getattr(declared, name) for name in (*Resource.model_fields, *declared.identity, *declared.inputs)}
-    back = {name: getattr(baseline, name) for name in declared.managed()}
+    apart = {*Resource.model_fields, *declared.identity, *declared.inputs}
+    every = tuple(name for name in type(declared).model_fields if name not in apart)
+    # Who declares absence writes no fields; what was there before still comes back whole.
+    back = {name: getattr(baseline, name) for name in (declared.managed() if declared.ensure == "present" else every)}
     return type(declared).model_validate({**about, "ensure": "present", **back})
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from reconciler.core.secret import SecretRef
 
@@ -89,6 +89,12 @@ class Host(_Part):
     credential: Name | None = Field(None, description="Another credential than the domain's.")
     winrm: Winrm = Field(default_factory=lambda: Winrm.model_validate({}))
     audit_words: AuditWords = Field(default_factory=lambda: AuditWords.model_validate({}))
+
+    @model_validator(mode="after")
+    def _names_one_machine(self) -> Self:
+        if (self.address is None) == (self.role is None):
+            raise ValueError("a host needs either `address` or `role`")
+        return self
 
 
 class Targets(BaseModel):

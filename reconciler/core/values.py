@@ -101,9 +101,16 @@ def escape_rdn(value: str) -> str:
     out = re.sub(r'([\\,+"<>;=])', r"\\\1", value)
     if out.startswith((" ", "#")):
         out = "\\" + out
-    if out.endswith(" ") and not out.endswith("\\ "):
+    if out.endswith(" ") and len(value) > 1:  # a lone space was escaped as the first character
         out = out[:-1] + "\\ "
     return out
+
+
+def _stripped(value: str) -> str:
+    """Drop the blanks around an escaped value, but not one that a backslash protects."""
+    text = value.strip()
+    backslashes = len(text) - len(text.rstrip("\\"))
+    return text + " " if backslashes % 2 and value.rstrip() != value else text
 
 
 class Dn(_Canonical):
@@ -122,7 +129,7 @@ class Dn(_Canonical):
     def rdns(self) -> tuple[tuple[str, str], ...]:
         """Return (type, unescaped value) pairs, leaf first."""
         pairs = (rdn.partition("=") for rdn in split_unescaped(self, ","))
-        return tuple((name.strip().upper(), unescape(value.strip())) for name, _, value in pairs)
+        return tuple((name.strip().upper(), unescape(_stripped(value))) for name, _, value in pairs)
 
     def canonical(self) -> str:
         return ",".join(f"{name}={escape_rdn(value.casefold())}" for name, value in self.rdns())
@@ -152,7 +159,10 @@ class Sid(_Canonical):
     def __new__(cls, text: str) -> Self:
         if not re.fullmatch(cls.pattern, text):
             raise ValueError(f"not a SID: {text!r}")
-        return super().__new__(cls, text.upper())
+        authority, *subs = map(int, text.split("-")[2:])
+        if authority >= 2**48 or len(subs) > 15 or any(sub >= 2**32 for sub in subs):
+            raise ValueError(f"not a SID: {text!r} (a number is too large, or there are too many)")
+        return super().__new__(cls, "-".join(["S-1", str(authority), *map(str, subs)]))
 
     def canonical(self) -> str:
         return str.__str__(self)

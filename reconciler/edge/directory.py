@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -105,28 +105,23 @@ class Directory:
         if result["result"] != 0:
             raise ldap_errors.write_refused(effect, result)
 
-    def answers(self, controller: str) -> bool:
-        """Return whether this very controller accepts a connection and serves its root DSE."""
-        wanted = controller.rstrip(".").lower()
-        doors = (door for door in self._doors() if isinstance(door, Door) and door.controller.lower() == wanted)
-        return any(self._serves(door) for door in doors)
+    def serves(self, doors: Iterable[Door | Unreachable]) -> bool:
+        """Return whether one of these doors leads to a controller that accepts us and serves this domain."""
+        return any(self._serves(door) for door in doors if isinstance(door, Door))
 
-    def forget(self, controller: str) -> None:
-        """Drop the connections to a controller that goes away; the next call chooses again."""
+    def forget(self, controller: str = "") -> None:
+        """Drop the idle connections, those to one controller or all; the next call chooses again."""
         with self._lock:
-            gone = [line for line in self._idle if line.door.controller.lower() == controller.lower()]
+            gone = [line for line in self._idle if controller in ("", line.door.controller)]
             self._idle = [line for line in self._idle if line not in gone]
-            if self._chosen is not None and self._chosen.controller.lower() == controller.lower():
+            if self._chosen is not None and controller in ("", self._chosen.controller):
                 self._chosen = None
         for line in gone:
             _close(line)
 
     def close(self) -> None:
         """Close every connection."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for line in idle:
-            _close(line)
+        self.forget()
 
     def _search(self, query: Search) -> Rows:
         with self._line() as line:

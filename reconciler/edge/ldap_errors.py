@@ -95,22 +95,23 @@ def write_refused(effect: AddEntry | ModifyEntry | DeleteEntry, result: Mapping[
             f"the directory is not ready: {name} {text_of(result)}".rstrip(), target=effect.domain, where=effect.dn
         )
     what = f"the directory refused to {effect}: {name} {text_of(result)}".rstrip()
-    if isinstance(effect, ModifyEntry) and is_stale(effect.changes, code):
+    if isinstance(effect, ModifyEntry) and is_stale(effect.changes, code, text_of(result)):
         return Stale(what, target=effect.domain, where=effect.dn, code=name)
     return Refused(what, target=effect.domain, where=effect.dn, code=name)
 
 
-def is_stale(changes: Iterable[AttributeChange], code: int) -> bool:
+def is_stale(changes: Iterable[AttributeChange], code: int, text: str = "") -> bool:
     """Return whether a failed modify says that the object no longer is what was observed.
 
     A controller answers 16 or 20 where the old value is gone or the new one is there already. For `member` it may say
-    68 (already a member) and 53 (not a member) instead.
+    68 (already a member) and 53 (not a member) instead. Samba says 68 also where it fails to make a foreign security
+    principal for a ``<SID=...>``; its text then begins with the entry, and observing again would not help.
     """
     changes = tuple(changes)
     if code in (NO_SUCH_ATTRIBUTE, ATTRIBUTE_OR_VALUE_EXISTS):
         return any(change.operation in ("add", "delete") for change in changes)
     of_members = {change.operation for change in changes if change.attribute.lower() == "member"}
-    return (code == ENTRY_ALREADY_EXISTS and "add" in of_members) or (
+    return (code == ENTRY_ALREADY_EXISTS and "add" in of_members and not text.startswith("Entry ")) or (
         code == UNWILLING_TO_PERFORM and "delete" in of_members
     )
 

@@ -99,10 +99,13 @@ class LiveWorld:
 
         def drop() -> None:
             self._hosts.drop(effect.host)
-            self._directories[domain].forget(name)
+            self._directories[domain].forget()
+
+        def serves() -> bool:
+            return self._directories[domain].serves(self._doors_of(domain, name))
 
         with self._restarting:  # never two at a time
-            restart(Ways(self._hosts.run, drop, lambda: self._directories[domain].answers(name)), effect)
+            restart(Ways(self._hosts.run, drop, serves), effect)
 
     def _directory(self, name: str) -> Directory:
         domain = self._targets.domains[name]
@@ -115,23 +118,27 @@ class LiveWorld:
         return Directory(name, domain.dns, lambda: self._doors(name), account)
 
     def _doors(self, name: str) -> Iterator[Door | Unreachable]:
-        domain, names = self._targets.domains[name], self._names[name]
-        for controller in domain.controllers or names.controllers(domain.dns):
-            try:
-                addresses = names.addresses(controller)
-            except Unreachable as error:
-                yield error
-                continue
-            for address in addresses:
-                yield Door(
-                    domain=name,
-                    controller=controller.rstrip("."),
-                    address=address,
-                    ca=self._ca(name),
-                    transport=domain.transport,
-                    auth=domain.auth,
-                    realms=self._accounts.realms,
-                )
+        domain = self._targets.domains[name]
+        for controller in domain.controllers or self._names[name].controllers(domain.dns):
+            yield from self._doors_of(name, controller.rstrip("."))
+
+    def _doors_of(self, name: str, controller: str) -> Iterator[Door | Unreachable]:
+        domain = self._targets.domains[name]
+        try:
+            addresses = self._names[name].addresses(controller)
+        except Unreachable as error:
+            yield error
+            return
+        for address in addresses:
+            yield Door(
+                domain=name,
+                controller=controller,
+                address=address,
+                ca=self._ca(name),
+                transport=domain.transport,
+                auth=domain.auth,
+                realms=self._accounts.realms,
+            )
 
     def _gate(self, name: str) -> Gate:
         host = self._targets.hosts[name]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from reconciler.core.errors import ReconcileError, Refused
+from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
 from reconciler.core.graph import Graph
-from reconciler.core.plan import Change, Observation, Plan, answered, blockers, build, examine, walk_order
+from reconciler.core.plan import Change, Finding, Plan, blockers, build, examine, walk_order
 from reconciler.core.ports import Clock, Journal, Obligation, World
 from reconciler.core.query import Recall, Rows
 from reconciler.core.report import Outcome, Status
@@ -81,16 +81,14 @@ def converge(scope: Scope, tools: Tools) -> tuple[list[Outcome], int, bool]:
 def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     """Walk once through the graph; return whether anything was changed."""
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
-    observations = observe_all(
-        {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
-    )
-    _keep_baselines(scope, observations, tools)
+    observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
     plan = build(scope.graph, scope.phase, scope.intents, observations, _recaller(tools))
+    _keep_baselines(scope, plan, tools)
     planned = {change.key: change for change in plan.changes}
     moved: set[Key] = set()
     right: set[Key] = set()
     for key in walk_order(scope.graph, scope.intents):
-        found: Change | ReconcileError | None = planned.get(key) or plan.errors.get(key)
+        found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key))
         if _touched(scope.graph, key, moved):
             found = _look_again(scope, key, tools)
         if _settle_one(scope, key, found, tools, progress):
@@ -106,31 +104,28 @@ def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
     return not near.isdisjoint(moved) or (graph[key].barrier and bool(moved))
 
 
-def _settle_one(
-    scope: Scope, key: Key, found: Change | ReconcileError | None, tools: Tools, progress: Progress
-) -> bool:
+def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Progress) -> bool:
     """Bring one resource to where it shall be; return whether anything was sent for it."""
-    if isinstance(found, ReconcileError):
-        _end(scope, key, "failed", tools, progress, error=found)
+    change = found.change
+    if found.error is not None:
+        _end(key, "failed", tools, progress, error=found.error)
         return False
-    if found is None:
-        _close_if_back(scope, key, tools)
+    if change is None:
+        _believe(scope, key, found, tools)
         progress.settle(key, "unchanged")
         return False
-    blocked = _blocked_by(scope, found, progress)
-    if blocked:
-        _end(scope, key, "skipped", tools, progress, because=blocked)
+    if blocked := _blocked_by(scope, change, progress):
+        _end(key, "skipped", tools, progress, because=blocked)
         return False
-    if found.gate is not None:
-        _end(scope, key, "waiting", tools, progress, error=found.gate)
+    if change.gate is not None:
+        _hand_over(scope, change, change.gate, tools)
+        _end(key, "waiting", tools, progress, error=change.gate)
         return False
-    if not found.steps:
-        error = ReconcileError(
-            f"{found.wanted.title()}: {found.pending or 'nothing is known that would change it'}", where=key
-        )
-        _end(scope, key, "failed", tools, progress, error=error)
+    if not change.steps:
+        what = f"{change.wanted.title()}: {change.pending or 'nothing is known that would change it'}"
+        _end(key, "failed", tools, progress, error=ReconcileError(what, where=key))
         return False
-    return _carry_out(scope, found, tools, progress)
+    return _carry_out(scope, change, tools, progress)
 
 
 def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
@@ -152,31 +147,18 @@ def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -
         progress.changes.setdefault(key, []).append(change)
         lost = _send(change, tools)
         found = _look_again(scope, key, tools)
-        if found is None:
-            _believe(scope, change, tools)
-            _end(scope, key, "changed", tools, progress)
+        if found.right:
+            _believe(scope, key, found, tools)
+            _end(key, "changed", tools, progress)
             return True
         failure = _why_not(change, found, lost, tools)
-        if failure is not None:
-            _end(
-                scope,
-                key,
-                "waiting" if isinstance(found, Change) and found.gate else "failed",
-                tools,
-                progress,
-                error=failure,
-            )
+        if failure is not None or found.change is None:
+            waits = found.change is not None and failure is found.change.gate
+            _end(key, "waiting" if waits else "failed", tools, progress, error=failure)
             return True
-        assert isinstance(found, Change)
-        change = found
-    _end(
-        scope,
-        key,
-        "failed",
-        tools,
-        progress,
-        error=ReconcileError(f"{change.wanted.title()}: still differs after {MAX_PASSES} passes", where=key),
-    )
+        change = found.change
+    what = f"{change.wanted.title()}: still differs after {MAX_PASSES} passes"
+    _end(key, "failed", tools, progress, error=ReconcileError(what, where=key))
     return True
 
 
@@ -197,20 +179,17 @@ def _send(change: Change, tools: Tools) -> ReconcileError | None:
     return None
 
 
-def _why_not(
-    before: Change, found: Change | ReconcileError, error: ReconcileError | None, tools: Tools
-) -> ReconcileError | None:
+def _why_not(before: Change, found: Finding, error: ReconcileError | None, tools: Tools) -> ReconcileError | None:
     """Return why a pass failed, or None where another pass is worth it."""
-    if isinstance(found, ReconcileError):
-        return error or found
-    if error is not None:
-        return error
-    if found.gate is not None:
-        return found.gate
-    if found.differs != before.differs and found.steps:
+    after = found.change
+    if error is not None or after is None:
+        return error or found.error
+    if after.gate is not None:
+        return after.gate
+    if after.differs != before.differs and after.steps:
         return None
     reasons = [str(fact["text"]) for fact in _last_errors(before, tools)]
-    shown = "; ".join(f"{d.field} reads {d.observed!r} instead of {d.wanted!r}" for d in found.differs)
+    shown = "; ".join(f"{d.field} reads {d.observed!r} instead of {d.wanted!r}" for d in after.differs)
     return ReconcileError(
         f"{before.wanted.title()}: the change was sent, but {shown}",
         where=before.key,
@@ -223,32 +202,22 @@ def _last_errors(change: Change, tools: Tools) -> list[dict[str, object]]:
     return [dict(fact) for fact in facts.values() if fact.get("text")]
 
 
-def _look_again(scope: Scope, key: Key, tools: Tools) -> Change | ReconcileError | None:
+def _look_again(scope: Scope, key: Key, tools: Tools) -> Finding:
     intent = scope.intents[key]
     observation = observe(intent.wanted, tools.world, tools.journal)
     return examine(scope.graph, key, intent, observation, _recaller(tools))
 
 
-def _keep_baselines(scope: Scope, observations: dict[Key, Observation], tools: Tools) -> None:
+def _keep_baselines(scope: Scope, plan: Plan, tools: Tools) -> None:
     """Keep what every temporary resource was like before our first change, whether or not it differs now.
 
     A setting that was right at first and is set back by somebody later must still end as it was at first.
     """
     for key, intent in scope.intents.items():
-        resource = scope.graph[key]
-        if intent.direction == "apply" and resource.temporary and key not in scope.obligations:
-            observed = _read(intent.wanted, observations[key], tools)
-            if observed is not None:
-                tools.journal.keep_baseline(_obligation(scope, resource, observed, tools))
-
-
-def _read(wanted: Resource, observation: Observation, tools: Tools) -> Resource | None:
-    if observation.error is not None:
-        return None
-    try:
-        return wanted.parse(*answered(wanted.queries(), observation.answers, _recaller(tools)))
-    except ReconcileError:
-        return None
+        resource, observed = scope.graph[key], plan.observed.get(key)
+        ours = intent.direction == "apply" and resource.temporary
+        if ours and key not in scope.obligations and observed is not None:
+            tools.journal.keep_baseline(_obligation(scope, resource, observed, tools))
 
 
 def _obligation(scope: Scope, resource: Resource, observed: Resource, tools: Tools) -> Obligation:
@@ -270,23 +239,26 @@ def _promise(scope: Scope, change: Change, tools: Tools) -> None:
         tools.journal.mark_changed(change.key, tools.clock.now())
 
 
-def _believe(scope: Scope, change: Change, tools: Tools) -> None:
-    """The effect was read back: remember what is worth it, and close the promise if this was the way back."""
-    observed = _read(change.wanted, observe(change.wanted, tools.world, tools.journal), tools)
-    if observed is not None:
-        facts = change.wanted.remembers(observed)
-        if facts:
-            tools.journal.note(facts, tools.clock.now())
-    _close_if_back(scope, change.key, tools)
+def _hand_over(scope: Scope, change: Change, gate: NeedsPerson, tools: Tools) -> None:
+    """A person is asked to make the change for us: it is ours to undo from now on."""
+    if gate.notes:
+        tools.journal.note({note.key: note.value for note in gate.notes}, tools.clock.now())
+    if gate.on_our_behalf:
+        _promise(scope, change, tools)
 
 
-def _close_if_back(scope: Scope, key: Key, tools: Tools) -> None:
-    if scope.intents[key].direction == "revert":
+def _believe(scope: Scope, key: Key, found: Finding, tools: Tools) -> None:
+    """It was read as wanted: remember what is worth it, and close the promise if this was the way back."""
+    intent = scope.intents[key]
+    if intent.direction == "revert":
         tools.journal.close(key, tools.clock.now())
+    known = intent.wanted.remembers(found.observed) if found.observed is not None else {}
+    news = {fact: value for fact, value in known.items() if tools.journal.facts(fact).get(fact) != value}
+    if news:
+        tools.journal.note(news, tools.clock.now())
 
 
 def _end(
-    scope: Scope,
     key: Key,
     status: Status,
     tools: Tools,

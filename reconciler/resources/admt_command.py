@@ -55,9 +55,9 @@ class Migration:
         task = RunTask(self.host, f"reconcile-admt-{digest}", PROGRAM, arguments, self.credential, LOG, _RUN_S)
         leftovers = (include, generated) if self._copies(mode) else (include,)
         return (
-            Step(_write(self.host, include, lines), f"write the list of {len(pairs)} accounts to {include}", risk=risk),
+            Step(_write(self.host, include, lines), f"write the list of {len(pairs)} accounts to {include}"),
             Step(task, _says(pairs, mode, self), notes, risk),
-            *(Step(_remove(self.host, path), f"remove {path}", risk=risk) for path in leftovers),
+            *(Step(_remove(self.host, path), f"remove {path}") for path in leftovers),
         )
 
     def _copies(self, mode: Mode) -> bool:

@@ -1,7 +1,7 @@
 """Reading the log of an ADMT run: by message numbers where there are any, because the text is localised.
 
-What a success looks like is documented nowhere, so success is concluded: the run came to its accounts, and no warning or
-error speaks of this one. Whoever uses that also looks the account up in the directory.
+What a success looks like is documented nowhere, so success is concluded: a line of the run speaks of the account (that
+ADMT writes one is background knowledge, not documented), and no warning or error does. Whoever uses that also looks the account up in the directory.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def key_mismatch(log: Iterable[Entry]) -> Entry | None:
 def passwords(log: Iterable[Entry], names: Mapping[str, Iterable[str]]) -> dict[str, Password]:
     """Say for each account how its password fared.
 
-    Doubt counts against the copy: a 7557 that names nobody we know of is held against every account, an error that
+    Doubt counts against the copy: an account that no line speaks of was not reached, a 7557 that names nobody we know of is held against every account, an error that
     names nobody against every account that no other line speaks of (the run never came to it).
 
     Args:
@@ -117,7 +117,9 @@ def passwords(log: Iterable[Entry], names: Mapping[str, Iterable[str]]) -> dict[
         "copied", "random" where ADMT generated one instead, or "attempted" where nothing is known.
     """
     entries = tuple(log)
-    verdict: dict[str, Password] = dict.fromkeys(names, "copied" if entries else "attempted")
+    verdict: dict[str, Password] = {
+        key: "copied" if _spoken_of(entries, called) else "attempted" for key, called in names.items()
+    }
     for entry in problems(entries):
         random = entry.severity == "warning"
         if random and entry.number != PASSWORD_NOT_COPIED:

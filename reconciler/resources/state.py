@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from reconciler.core.secret import SecretRef
 from reconciler.core.targets import Credential, Domain, Host, Name
@@ -143,10 +143,3 @@ class State(BaseModel):
     hosts: dict[Name, Host] = Field(default_factory=dict)
     migration: MigrationBlock | None = None
     resources: tuple[AnyResource, ...] = Field((), description="Anything else, kind by kind.")
-
-    @model_validator(mode="after")
-    def _hosts_name_one_machine(self) -> Self:
-        for name, host in self.hosts.items():
-            if (host.address is None) == (host.role is None):
-                raise ValueError(f"host '{name}' needs either `address` or `role`")
-        return self

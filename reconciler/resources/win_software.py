@@ -108,7 +108,7 @@ class Software(Resource):
                 do="install the wanted version by hand, or declare the one that is there",
             )
         if not self.arguments:
-            raise self._gate()
+            raise self._gate(observed)
         return (self._installation(observed),)
 
     def undone(self, baseline: Self) -> Self:
@@ -164,13 +164,14 @@ class Software(Resource):
             )
         return Step(start, f"remove {self.title()}", self._notes(observed))
 
-    def _gate(self) -> NeedsPerson:
+    def _gate(self, observed: Self) -> NeedsPerson:
         program, first = self._program()
         by_hand = " ".join((program, *first)) if self.installer else "its installer"
         lines = [f"on {self.host}, at the screen or in an elevated prompt there, run: {by_hand}"]
         lines += self.instructions.splitlines()
         lines.append("then apply again: it goes on by itself once the program is there")
-        return NeedsPerson(f"{self.title()} has to be installed by a person", where=self.host, do="\n".join(lines))
+        what = f"{self.title()} has to be installed by a person"
+        return NeedsPerson(what, where=self.host, do="\n".join(lines), notes=self._notes(observed), on_our_behalf=True)
 
     def _program(self) -> tuple[str, tuple[str, ...]]:
         path = self.installer or ""

@@ -74,3 +74,9 @@ def test_changes_are_grouped_by_attribute_without_case() -> None:
         "scope": [(ldap3.MODIFY_DELETE, [b"1"]), (ldap3.MODIFY_ADD, [b"2"]), (ldap3.MODIFY_ADD, [b"\xff"])],
         "other": [(ldap3.MODIFY_DELETE, [])],
     }
+
+
+def test_principal_that_samba_cannot_make_is_not_stale() -> None:
+    add = (AttributeChange("member", "add", ("<SID=S-1-5-11>",)),)
+    assert not is_stale(add, 68, "Entry CN=S-1-5-11,CN=ForeignSecurityPrincipals,DC=source,DC=lab already exists")
+    assert is_stale(add, 68, "00000562: UpdErr: DSID-031A11E2, problem 6005 (ENTRY_EXISTS), data 0")

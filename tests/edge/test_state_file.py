@@ -249,7 +249,7 @@ WRONG = [
     ("hosts:\n  h: {role: pdc-emulator}", "`domain` is missing", "3:6"),
     ("hosts:\n  h: {domain: d, winrm: {port: x}}", "`port` must be a whole number, not the text 'x'", "3:32"),
     ("hosts:\n  h: {domain: d, winrm: {port: 0}}", "`port` must be greater than or equal to 1", "3:32"),
-    ("hosts:\n  H h: {domain: d}", "`H h` is not of the form that is needed: the text 'H h'", "3:3"),
+    ("hosts:\n  H h: {domain: d, address: h.d.lab}", "`H h` is not of the form that is needed: the text 'H h'", "3:3"),
     ("resources: 5", "`resources` must be a list, not the number 5", "2:12"),
     ("resources: [5]", "item 1 of `resources` must be a mapping (`key: value`), not the number 5", "2:13"),
     ("sid_filtering: RELAXD", "`sid_filtering` cannot be the text 'RELAXD'; did you mean `relaxed`?", "2:16"),

@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,8 @@ from reconciler.core.steps import CopyFile, Restart, RunTask
 from reconciler.core.targets import Targets
 from reconciler.edge.directory import Directory
 from reconciler.edge.secrets import Secrets
+from reconciler.edge.task_definition import task_xml
+from reconciler.edge.tasks import LogMark
 from reconciler.edge.world import LiveWorld
 from reconciler.lab.windows.contract import Cmdlet, DomainFacts, Entry, Logon, Parameter
 from reconciler.lab.windows.machine import Machine, write_disk
@@ -158,6 +160,7 @@ async def _never(call: Any) -> None:
     await asyncio.Event().wait()
 
 
+OLD_LOG = b"\xff\xfe" + "old\r\n".encode("utf-16-le")
 WORD = Parameter("Word", "any", 0)
 CMDLETS = (
     Cmdlet("Measure-Call", (WORD,), _count),
@@ -354,7 +357,7 @@ def program(host: Host, code: int = 3) -> list[tuple[str, ...]]:
     def install() -> None:
         host.machine.programs["job.exe"] = job
         host.machine.files.write("C:\\Tools\\job.exe", b"MZ", parents=True)
-        host.machine.files.write("C:\\Tools\\job.log", b"\xff\xfe" + "old\r\n".encode("utf-16-le"))
+        host.machine.files.write("C:\\Tools\\job.log", OLD_LOG)
 
     host.call(install)
     return runs
@@ -371,9 +374,13 @@ def test_task_runs_under_a_real_logon_and_leaves_nothing(world: LiveWorld, host:
 
 def test_task_that_runs_already_is_waited_for(https: LiveWorld, host: Host) -> None:
     runs = program(host)
-    definition = (
-        '<Task xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task"><RegistrationInfo><Description>[log size 12]'
-        "</Description></RegistrationInfo><Actions><Exec><Command>C:\\Tools\\job.exe</Command></Exec></Actions></Task>"
+    before = LogMark.of(OLD_LOG)
+    definition = task_xml(
+        program="C:\\Tools\\job.exe",
+        arguments=(),
+        username="Administrator",
+        timeout_s=60,
+        description=f"[log {before.length} {before.digest}]",
     )
 
     async def begin() -> None:
@@ -411,11 +418,11 @@ def test_restart_returns_when_the_host_serves_again(
 ) -> None:
     asked: list[str] = []
 
-    def answers(directory: Directory, name: str) -> bool:
-        asked.append(name)
+    def serves(directory: Directory, doors: Iterable[Any]) -> bool:
+        asked.extend(door.controller for door in doors)
         return len(asked) > 1
 
-    monkeypatch.setattr(Directory, "answers", answers)
+    monkeypatch.setattr(Directory, "serves", serves)
     before = host.machine.boot_time
     world.do(Restart("pdc", timeout_s=30))
     assert host.machine.boot_time != before

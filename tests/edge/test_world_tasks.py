@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.edge.task_definition import command_line, task_xml
-from reconciler.edge.tasks import Patience, new_lines, task_name
+from reconciler.edge.tasks import LogMark, Patience, new_lines, task_name
 from reconciler.lab.windows.task_xml import parse_task, split_arguments
 
 
@@ -36,21 +36,28 @@ def test_what_a_task_cannot_hold_is_refused(argument: str) -> None:
         task_xml(program="a.exe", arguments=[argument], username="u", timeout_s=90, description="")
 
 
+UTF16 = b"\xff\xfe"
+
+
 @pytest.mark.parametrize(
-    ("content", "before", "lines"),
+    ("before", "after", "lines"),
     [
-        (b"", 0, []),
-        (b"one\r\ntwo\r\n", 0, ["one", "two"]),
-        (b"one\r\ntwo\r\n", 5, ["two"]),
-        (b"two\r\n", 10, ["two"]),  # rotated
-        (b"\xef\xbb\xbfone\n", 0, ["one"]),
-        (b"\xff\xfe" + "eins\r\nzwölf\r\n".encode("utf-16-le"), 0, ["eins", "zwölf"]),
-        (b"\xff\xfe" + "eins\r\nzwölf\r\n".encode("utf-16-le"), 14, ["zwölf"]),
-        (b"\xff\xfe" + "eins".encode("utf-16-le") + b"\xff\xfe" + "zwei".encode("utf-16-le"), 10, ["zwei"]),
+        (b"", b"", []),
+        (b"", b"one\r\ntwo\r\n", ["one", "two"]),
+        (b"one\r\n", b"one\r\ntwo\r\n", ["two"]),
+        (b"one\r\nmore\r\n", b"two\r\n", ["two"]),  # rotated, and shorter
+        (b"one\r\n", b"two\r\nthree\r\n", ["two", "three"]),  # rotated, and longer than it was
+        (b"", b"\xef\xbb\xbfone\n", ["one"]),
+        (b"", UTF16 + "eins\r\nzwölf\r\n".encode("utf-16-le"), ["eins", "zwölf"]),
+        (UTF16 + "eins\r\n".encode("utf-16-le"), UTF16 + "eins\r\nzwölf\r\n".encode("utf-16-le"), ["zwölf"]),
     ],
 )
-def test_new_part_of_a_log(content: bytes, before: int, lines: list[str]) -> None:
-    assert new_lines(content, before) == lines
+def test_new_part_of_a_log(before: bytes, after: bytes, lines: list[str]) -> None:
+    assert new_lines(after, LogMark.of(before)) == lines
+
+
+def test_whole_log_is_read_where_nobody_marked_its_end() -> None:
+    assert new_lines(b"one\r\n", LogMark()) == ["one"]
 
 
 def test_task_name_cannot_leave_its_folder() -> None:

@@ -36,7 +36,7 @@ NO_SUCH_OBJECT, INVALID_CREDENTIALS, INSUFFICIENT_RIGHTS, EXISTS, OTHER = 32, 49
 Arguments = dict[str, Any]
 
 
-class Refused(Exception):  # noqa: N818  (an answer, like contract.DirectoryRefused)
+class Refused(Exception):
     """An answer that is an error; ``code`` is an LDAP result code."""
 
     def __init__(self, code: int, text: str) -> None:

@@ -1,0 +1,353 @@
+"""The administrator's article as resources: what the ``migration:`` block means, with the reason for each edge. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconciler.core.resource import After, Declaration, Need, Resource
+from reconciler.core.values import Phase
+from reconciler.resources.kinds import KINDS
+from reconciler.resources.misfit import Found, Misfit
+from reconciler.resources.state import AccountsBlock, MigrationBlock, PasswordsBlock, SoftwareBlock, State
+from reconciler.resources.win_audit_policy import account_management
+
+PREPARED: frozenset[Phase] = frozenset({"prepare", "migrate"})
+MIGRATING: frozenset[Phase] = frozenset({"migrate"})
+LSA = r"HKLM:\SYSTEM\CurrentControlSet\Control\Lsa"
+ADMINISTRATORS = "S-1-5-32-544"
+PRE_WINDOWS_2000 = "S-1-5-32-554"
+EVERYONE, ANONYMOUS = "S-1-1-0", "S-1-5-7"
+ADMT_NAME = "Active Directory Migration Tool"
+PES_NAME = "*Password Migration DLL*"
+PES_SERVICE = "PesSvc"
+CONTAINER_GRANTS: tuple[dict[str, str], ...] = (
+    {"right": "create-child", "of": "user", "applies": "both"},
+    {"right": "delete-child", "of": "user", "applies": "both"},
+    {"right": "control", "of": "User-Force-Change-Password", "applies": "descendants", "class": "user"},
+    {"right": "read-property", "applies": "descendants", "class": "user"},
+    {"right": "write-property", "applies": "descendants", "class": "user"},
+)
+GROUP_GRANTS: tuple[dict[str, str], ...] = (
+    {"right": "create-child", "of": "group", "applies": "both"},
+    {"right": "delete-child", "of": "group", "applies": "both"},
+    {"right": "write-property", "applies": "descendants", "class": "group"},
+)
+HISTORY_GRANT: dict[str, str] = {"right": "control", "of": "Migrate SID History", "applies": "both"}
+
+
+class Article:
+    """The steps of the article for one state, in an order in which requirements come first."""
+
+    def __init__(self, state: State, block: MigrationBlock) -> None:
+        self.state = state
+        self.block = block
+        self.source = state.domains[block.source]
+        self.target = state.domains[block.target]
+        self.pdc = next(
+            name for name, host in state.hosts.items() if host.domain == block.source and host.role == "pdc-emulator"
+        )
+        self.made: list[Declaration] = []
+
+    def resources(self) -> list[Declaration]:
+        """Return the declarations."""
+        trust = self._trust()
+        admt = self._software(ADMT_NAME, self.block.admt_host, self.block.admt, ("migration", "admt"), restart=False)
+        rights = self._operator(trust)
+        history = self._sid_history()
+        audit = self._audit()
+        ready = [trust, admt, *rights, *history, *audit]
+        ready += (
+            self._passwords(self.block.passwords, admt, ready)
+            if self.block.passwords
+            else [*self._restart([*history], self.pdc)]
+        )
+        for index, accounts in enumerate(self.block.accounts):
+            self._accounts(accounts, index, [need for need in ready if need])
+        return self.made
+
+    def _add(self, kind: str, origin: Found, needs: Iterable[Need | None] = (), **fields: Any) -> Need:
+        """Declare one resource; return it as a need of others, with a reason that they may replace."""
+        after = tuple(After(key=need.key, because=need.because) for need in needs if need)
+        try:
+            resource: Resource = KINDS[kind].model_validate(
+                {"kind": kind, "after": after, "approved": self.block.approvals, **fields}
+            )
+        except ValidationError as error:
+            raise Misfit(
+                [
+                    (origin, f"{kind}: {fault['msg']}", f"look at `{'.'.join(map(str, fault['loc']))}`")
+                    for fault in error.errors()
+                ]
+            ) from error
+        self.made.append(Declaration(resource, origin))
+        return Need(resource.key, f"{resource.title()} must be in place")
+
+    def _trust(self) -> Need | None:
+        trust = self.block.trust
+        if trust is None:
+            return None
+        need = self._add(
+            "ad.trust",
+            ("migration", "trust"),
+            domain=self.block.source,
+            partner=self.block.target,
+            direction=trust.direction,
+            type=trust.type,
+            sid_filtering=trust.sid_filtering,
+            verified=True,
+            host=self.pdc,
+            partner_host=self.block.admt_host,
+            domain_dns=self.source.dns,
+            partner_dns=self.target.dns,
+            credential=self.source.credential,
+            partner_credential=self.target.credential,
+            during=frozenset({"prepare", "migrate", "complete"}) if trust.keep else PREPARED,
+            weakens="SIDs of the other domain are honoured in this one" if trust.sid_filtering == "relaxed" else "",
+        )
+        return Need(need.key, "accounts of the target must be known and trusted in the source")
+
+    def _software(
+        self, name: str, host: str, block: SoftwareBlock | None, origin: Found, *, restart: bool, **more: Any
+    ) -> Need:
+        fields: dict[str, Any] = {"name": name, "host": host, "restart": restart, "during": PREPARED, **more}
+        if block is not None:
+            fields |= {"installer": block.installer, "arguments": block.arguments}
+            fields |= {"name": block.name} if block.name else {}
+            fields |= {"version": block.version} if block.version else {}
+        return self._add("win.software", origin, fields.pop("needs", ()), **fields)
+
+    def _operator(self, trust: Need | None) -> list[Need]:
+        operator, origin = self.block.operator, ("migration", "operator")
+        if operator.rights == "present":
+            return []
+        who: dict[str, Any] = {"member": operator.account, "member_domain": self.block.target, "during": PREPARED}
+        trustee: dict[str, Any] = {"trustee": operator.account, "trustee_domain": self.block.target, "during": PREPARED}
+        needs = [
+            self._add(
+                "ad.group_member",
+                origin,
+                [trust],
+                domain=self.block.source,
+                group=ADMINISTRATORS,
+                weakens=f"{operator.account} administers the source domain",
+                **who,
+            ),
+            self._add(
+                "win.local_group_member",
+                origin,
+                host=self.block.admt_host,
+                group=ADMINISTRATORS,
+                weakens=f"{operator.account} administers the ADMT host",
+                **who,
+            ),
+        ]
+        history = (HISTORY_GRANT,) if self.block.sid_history else ()
+        for into in dict.fromkeys(accounts.into for accounts in self.block.accounts):
+            groups = (
+                GROUP_GRANTS
+                if any(accounts.groups and accounts.into == into for accounts in self.block.accounts)
+                else ()
+            )
+            grants = (*CONTAINER_GRANTS, *groups, *history)
+            needs.append(
+                self._add(
+                    "ad.access",
+                    origin,
+                    domain=self.block.target,
+                    object=str(into),
+                    grants=grants,
+                    weakens=f"{operator.account} manages users in {into}",
+                    **trustee,
+                )
+            )
+        if history:
+            needs.append(
+                self._add(
+                    "ad.access",
+                    origin,
+                    domain=self.block.target,
+                    object="",
+                    grants=history,
+                    weakens=f"{operator.account} may write SID history",
+                    **trustee,
+                )
+            )
+        return [Need(need.key, f"ADMT runs as {operator.account} and needs the right") for need in needs]
+
+    def _sid_history(self) -> list[Need]:
+        if not self.block.sid_history:
+            return []
+        origin = ("migration", "sid_history")
+        group = self._add(
+            "ad.group",
+            origin,
+            domain=self.block.source,
+            name=f"{self.source.netbios}$$$",
+            scope="domain-local",
+            security=True,
+            members=(),
+            during=PREPARED,
+        )
+        registry = self._add(
+            "win.registry", origin, host=self.pdc, path=LSA, name="TcpipClientSupport", type="DWord", value=1, restart=True, during=PREPARED,
+            weakens="the source PDC accepts SAM calls over TCP",
+        )  # fmt: skip
+        return [
+            Need(group.key, "the source PDC audits each SID through this group"),
+            Need(registry.key, "the source PDC takes SID history calls over TCP only with it"),
+        ]
+
+    def _audit(self) -> list[Need]:
+        if self.block.audit is None:
+            return []
+        needs = []
+        for host in (self.pdc, self.block.admt_host):
+            declared = self.state.hosts[host]
+            need = self._add(
+                "win.audit_policy", ("migration", "audit"), host=host, category="account-management", settings=account_management(success=True, failure=True),
+                domain=declared.domain, words=declared.audit_words, during=PREPARED,
+            )  # fmt: skip
+            needs.append(Need(need.key, "SID history is refused where account management is not audited"))
+        return needs
+
+    def _passwords(self, block: PasswordsBlock, admt: Need, ready: list[Need | None]) -> list[Need]:
+        """Declare key, PES, restart, service; the setting that lets passwords out comes last, and goes first."""
+        origin, server = ("migration", "passwords"), block.export_server
+        creator = block.key_created_on or self.block.admt_host
+        common: dict[str, Any] = {"during": PREPARED}
+        tool = Need(admt.key, "ADMT makes and holds the key")
+        here, there = self._directory(block, creator), self._directory(block, server) if server != creator else None
+        key = self._add(
+            "pes.key",
+            (*origin, "key_file"),
+            [tool, here],
+            host=creator,
+            domain=self.block.source,
+            source_dns=self.source.dns,
+            key_file=block.key_file,
+            key_password=block.key_password,
+            **common,
+        )
+        made = Need(key.key, "the key must exist first")
+        carried = made
+        if server != creator:
+            copy = self._add(
+                "win.file",
+                (*origin, "key_file"),
+                [made, there],
+                host=server,
+                path=block.key_file,
+                content_of={"host": creator, "path": block.key_file},
+                **common,
+            )
+            carried = Need(copy.key, "PES is installed with the key, from a local disk")
+        protection = self._add(
+            "win.registry", origin, host=server, path=LSA, name="RunAsPPL", ensure="absent", restart=True, risk="disable-lsa-protection", tolerates=(0,), during=PREPARED,
+            explanation="LSA protection keeps the password filter from loading; turning it off weakens this controller until the migration is complete",
+            weakens="LSA protection is off",
+        )  # fmt: skip
+        pes = self._software(
+            PES_NAME, server, block.install, (*origin, "install"), restart=True, secrets={"key_password": block.key_password},
+            instructions=f"run the Password Export Server installer from an elevated prompt as a member of the built-in Administrators, with the key file {block.key_file}, "
+            f"its password, and the service account {block.run_as}; do not restart, that is done for you",
+            needs=[carried, Need(protection.key, "with LSA protection on, the password filter cannot load")],
+        )  # fmt: skip
+        imported = self._add(
+            "pes.key_import", origin, [made, tool], host=self.block.admt_host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
+            key_password=block.key_password, created_on=creator, **common,
+        )  # fmt: skip
+        target_side = self._target_side(origin)
+        others = [need for need in (*ready, pes, imported, *target_side) if need]
+        export = self._add(
+            "win.registry", origin, [Need(need.key, "passwords may only leave once everything else is ready") for need in others],
+            host=server, path=LSA, name="AllowPasswordExport", type="DWord", value=1, restart=True, during=MIGRATING, weakens="password hashes can be exported from the source domain",
+        )  # fmt: skip
+        waiting = [need for need in (*ready, protection, pes, export) if need]
+        restarts = self._restart(waiting, self.pdc, *([server] if server != self.pdc else []))
+        service = self._add(
+            "win.service", origin, [*restarts, Need(pes.key, "the service comes with PES"), Need(export.key, "PES refuses without it")],
+            host=server, name=PES_SERVICE, status="running", start_mode="manual", account=block.run_as, credential=block.run_as_credential, during=MIGRATING,
+            weakens="the Password Export Server answers",
+        )  # fmt: skip
+        return [imported, *target_side, *restarts, Need(service.key, "passwords are copied through it")]
+
+    def _directory(self, block: PasswordsBlock, host: str) -> Need | None:
+        """Declare the directory of the key file; a drive's root is always there."""
+        path = block.key_file.rpartition("\\")[0]
+        if path.endswith(":"):
+            return None
+        need = self._add("win.directory", ("migration", "passwords", "key_file"), host=host, path=path, during=PREPARED)
+        return Need(need.key, "the key file lies in it")
+
+    def _target_side(self, origin: Found) -> list[Need]:
+        """What the target needs while PES runs as LocalSystem: it reaches the target as anonymous."""
+        members = [
+            self._add(
+                "ad.group_member",
+                origin,
+                domain=self.block.target,
+                group=PRE_WINDOWS_2000,
+                member=sid,
+                member_domain=self.block.target,
+                during=MIGRATING,
+                weakens=f"{who} may read accounts of the target domain",
+            )
+            for sid, who in ((EVERYONE, "everyone"), (ANONYMOUS, "anonymous users"))
+        ]
+        anonymous = self._add(
+            "win.registry", origin, host=self.block.admt_host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
+            weakens="anonymous users may enumerate accounts of the target domain",
+        )  # fmt: skip
+        return [Need(need.key, "PES reaches the target as anonymous") for need in (*members, anonymous)]
+
+    def _restart(self, waiting: Iterable[Need], *hosts: str) -> list[Need]:
+        keys = {need.key for need in waiting}
+        out = []
+        for host in dict.fromkeys(hosts):
+            needs = [
+                Need(d.resource.key, "it counts only after a restart")
+                for d in self.made
+                if d.resource.key in keys
+                and getattr(d.resource, "host", None) == host
+                and getattr(d.resource, "restart", False)
+            ]
+            need = self._add("win.restart", ("hosts", host), needs, host=host, pending=())
+            out.append(Need(need.key, "settings made before count only after the restart"))
+        return out
+
+    def _accounts(self, block: AccountsBlock, index: int, ready: list[Need]) -> None:
+        passwords = self.block.passwords
+        self._add(
+            "ad.accounts",
+            ("migration", "accounts", index),
+            ready,
+            source=self.block.source,
+            source_dns=self.source.dns,
+            base=block.from_,
+            filter=block.filter,
+            target=self.block.target,
+            target_dns=self.target.dns,
+            into=block.into,
+            host=self.block.admt_host,
+            host_address=self._address(self.block.admt_host),
+            credential=self.block.operator.credential,
+            export_server=passwords.export_server if passwords else None,
+            export_server_address=self._address(passwords.export_server) if passwords else "",
+            sid_history=self.block.sid_history,
+            passwords=passwords is not None,
+            change_password_at_logon=block.change_password_at_logon,
+            groups=block.groups,
+            batch=block.batch,
+            during=MIGRATING,
+            missing=(),
+            without_history=(),
+            without_password=(),
+            must_change_password=(),
+        )
+
+    def _address(self, host: str) -> str:
+        """Return a host's DNS name where the state file gives it; the others are found by their role."""
+        return self.state.hosts[host].address or ""
