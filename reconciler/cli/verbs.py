@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from reconciler.cli import output as screen
-from reconciler.cli.loading import Loaded, load
+from reconciler.cli.loading import load
+from reconciler.cli.running import TARGETS, backs, carry_out, connected, remind, show
+from reconciler.core.errors import JournalError
 from reconciler.core.exit_codes import ExitCode
-
-if TYPE_CHECKING:
-    from reconciler.core.ports import Journal
-    from reconciler.core.report import Report
-    from reconciler.engine.converge import Tools
 
 StatePath = Annotated[Path, Parameter(help="The state file.")]
 Output = Annotated[
@@ -28,7 +22,7 @@ Output = Annotated[
 
 def register(app: App) -> None:
     """Add the verbs to the program."""
-    for verb in (validate, plan, apply, drift, graph, status, schema):
+    for verb in (validate, plan, apply, drift, revert, graph, status, schema):
         app.command(verb)
 
 
@@ -58,69 +52,64 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
 
     loaded = load(path)
     journal = JournalFile.read_only(loaded.journal)
-    with _tools(loaded, journal) as tools:
+    remind(journal)
+    with connected(loaded.targets, loaded.base, journal) as tools:
         started = tools.clock.now()
         found = plan_only(scope(loaded.graph, loaded.state.phase, journal, revive), tools)
         report = Report(
-            verb=verb, run=tools.run, state=loaded.state.metadata.name, phase=loaded.state.phase, started=started, ended=tools.clock.now(), plan=found, where=loaded.where
+            verb=verb, run=tools.run, state=loaded.state.metadata.name, phase=loaded.state.phase, started=started,
+            ended=tools.clock.now(), plan=found, where=loaded.where,
         )  # fmt: skip
-    _show(report, form)
-    return report.exit_code
+    return show(report, form)
 
 
 def apply(state: StatePath, *, output: Output = "text") -> int:
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
-    from reconciler.core.report import Report
     from reconciler.edge.journal_file import JournalFile
-    from reconciler.engine.converge import converge
     from reconciler.engine.intents import scope
     from reconciler.resources.kinds import revive
 
     loaded = load(state)
     name = loaded.state.metadata.name
-    with JournalFile.open(loaded.journal, name, holder=f"apply {state}") as journal, _tools(loaded, journal) as tools:
-        started = tools.clock.now()
-        journal.record("apply", started, {"run": tools.run, "phase": loaded.state.phase, "state_sha256": loaded.sha256})
-        try:
-            outcomes, rounds, converged = converge(scope(loaded.graph, loaded.state.phase, journal, revive), tools)
-        except KeyboardInterrupt:
-            _say_open(journal)
-            raise
-        ended = tools.clock.now()
-        report = Report(
-            verb="apply", run=tools.run, state=name, phase=loaded.state.phase, started=started, ended=ended, outcomes=tuple(outcomes), rounds=rounds, converged=converged,
-            open=tuple(o for o in journal.obligations() if o.changed_at), closed=tuple(o for o in journal.closed() if o.closed_at and o.closed_at >= started), where=loaded.where,
-        )  # fmt: skip
-        journal.record("applied", ended, {"run": tools.run, "exit_code": int(report.exit_code), "rounds": rounds})
-    _show(report, output)
-    return report.exit_code
+    with JournalFile.open(loaded.journal, name, holder=f"apply {state}") as journal:
+        remind(journal)
+        with connected(loaded.targets, loaded.base, journal) as tools:
+            written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
+            if journal.facts(TARGETS).get(TARGETS) != written:
+                journal.note({TARGETS: written}, tools.clock.now())
+            whole = scope(loaded.graph, loaded.state.phase, journal, revive)
+            report = carry_out("apply", name, whole, tools, loaded.where, {"state_sha256": loaded.sha256})
+    return show(report, output)
 
 
-def _say_open(journal: Journal) -> None:
-    still = [obligation.key for obligation in journal.obligations() if obligation.changed_at]
-    screen.stderr("interrupted; still to be put back: " + (", ".join(still) or "nothing"), "bold yellow")
+def revert(
+    path: Annotated[Path, Parameter(help="The journal (a .db file), or the state file that names it.")],
+    *,
+    output: Output = "text",
+) -> int:
+    """Put back everything that is still open, from the journal alone: the state file may be lost."""
+    from reconciler.core.graph import Graph
+    from reconciler.core.targets import Targets
+    from reconciler.edge.journal_file import JournalFile
+    from reconciler.engine.intents import scope
+    from reconciler.resources.kinds import revive
+    from reconciler.resources.resolve import restarts_of
 
-
-def _show(report: Report, form: Literal["text", "json"]) -> None:
-    if form == "json":
-        from reconciler.reports.json_report import render
-
-        screen.write(render(report))
-        return
-    from reconciler.reports.text import ApplyText, PlanText
-
-    screen.stdout(ApplyText(report) if report.verb == "apply" else PlanText(report))
-
-
-@contextmanager
-def _tools(loaded: Loaded, journal: Journal) -> Iterator[Tools]:
-    from reconciler.edge.clock import SystemClock
-    from reconciler.edge.secrets import Secrets
-    from reconciler.edge.world import LiveWorld
-    from reconciler.engine.converge import Tools
-
-    with LiveWorld(loaded.targets, Secrets(loaded.base), loaded.base) as world:
-        yield Tools(world=world, journal=journal, clock=SystemClock(), run=uuid.uuid4().hex[:12], listen=screen.tell)
+    file = path if path.suffix == ".db" else load(path).journal
+    if not file.is_file():
+        raise JournalError("there is no journal, so nothing is known to be put back", where=str(file))
+    with JournalFile.open(file, file.stem, holder=f"revert {path}") as journal:
+        remind(journal)
+        known = dict(journal.facts(TARGETS).get(TARGETS, {}))
+        if not known:
+            screen.stderr("nothing was ever applied with this journal", "green")
+            return ExitCode.OK
+        base = Path(str(known.pop("base")))
+        hosts = sorted({key.split("/")[1] for key in journal.facts("restart/")})
+        with connected(Targets.model_validate(known), base, journal) as tools:
+            whole = scope(Graph(restarts_of(hosts)), "complete", journal, revive)
+            report = carry_out("revert", file.stem, whole, tools, {}, {})
+    return show(report, output)
 
 
 def graph(
@@ -141,12 +130,13 @@ def status(state: StatePath, *, output: Output = "text") -> int:
 
     loaded = load(state)
     journal = JournalFile.read_only(loaded.journal)
+    remind(journal)
     opened = [obligation for obligation in journal.obligations() if obligation.changed_at]
     view = (loaded.state.metadata.name, loaded.state.phase, opened, journal.closed(), SystemClock().now())
     if output == "json":
         screen.write(render_json(*view))
     else:
-        screen.stdout(render_text(*view))
+        screen.stdout(render_text(*view, backs(journal)))
     return ExitCode.OK
 
 

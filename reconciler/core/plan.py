@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from reconciler.core.conflict import Conflict, conflicts
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
 from reconciler.core.graph import Graph, dependents
 from reconciler.core.ports import Json, Obligation
@@ -93,13 +94,20 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What one resource shall become in this phase, and in which direction that is."""
+    """What one resource shall become in this phase, and in which direction that is.
+
+    Attributes:
+        ours: On the way back, what was read after our last change; None where our change never took.
+    """
 
     direction: Direction
     wanted: Resource
+    ours: Resource | None = None
 
 
-def intend(resource: Resource, phase: Phase, obligation: Obligation | None, baseline: Resource | None) -> Intent | None:
+def intend(
+    resource: Resource, phase: Phase, obligation: Obligation | None, baseline: Resource | None, ours: Resource | None
+) -> Intent | None:
     """Decide what a resource shall become.
 
     Args:
@@ -107,6 +115,7 @@ def intend(resource: Resource, phase: Phase, obligation: Obligation | None, base
         phase: The phase of the state file.
         obligation: The open promise about it, if there is one.
         baseline: That promise's baseline as a resource.
+        ours: What was read after our last change to it.
 
     Returns:
         None where nothing is wanted of it: it was never ours, or nothing is put back.
@@ -115,7 +124,7 @@ def intend(resource: Resource, phase: Phase, obligation: Obligation | None, base
         return Intent("apply", resource)
     if obligation is None or baseline is None or not resource.restores:
         return None
-    return Intent("revert", resource.undone(baseline))
+    return Intent("revert", resource.undone(baseline), ours)
 
 
 def with_orphans(graph: Graph, orphans: Sequence[tuple[Resource, tuple[Key, ...]]]) -> Graph:
@@ -201,8 +210,15 @@ def examine(
         differs = differences(wanted, observed)
         if not differs:
             return Finding(observed)
-        reasons = blockers(graph, key, intent.direction)
-        return Finding(observed, _with_steps(Change(key, intent.direction, wanted, observed, differs, reasons=reasons)))
+        change = Change(
+            key, intent.direction, wanted, observed, differs, reasons=blockers(graph, key, intent.direction)
+        )
+        edits = conflicts(wanted, intent.ours, observed) if intent.ours is not None else ()
+        if edits and wanted.on_conflict == "keep":
+            return Finding(observed)
+        if edits and wanted.on_conflict == "ask":
+            return Finding(observed, replace(change, gate=_edited(wanted, edits)))
+        return Finding(observed, _with_steps(change))
     except ReconcileError as error:
         return Finding(observed, error=error)
 
@@ -210,6 +226,17 @@ def examine(
 def answered(queries: Sequence[Query], answers: Sequence[Rows], recall: Callable[[Recall], Rows]) -> list[Rows]:
     """Put the journal's answers in place of those that were stored for ``Recall`` queries."""
     return [recall(query) if isinstance(query, Recall) else rows for query, rows in zip(queries, answers, strict=True)]
+
+
+def _edited(wanted: Resource, edits: tuple[Conflict, ...]) -> NeedsPerson:
+    shown = "; ".join(
+        f"{edit.field} was {edit.original!r}, we set {edit.ours!r}, now it is {edit.current!r}" for edit in edits
+    )
+    return NeedsPerson(
+        f"{wanted.title()} was changed by somebody else since: {shown}",
+        where=wanted.key,
+        do="say what shall happen: `on_conflict: restore` puts the original back, `on_conflict: keep` leaves it as it is",
+    )
 
 
 def _with_steps(change: Change) -> Change:

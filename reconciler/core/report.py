@@ -41,7 +41,7 @@ class Outcome:
 class Report:
     """One run of one verb."""
 
-    verb: Literal["plan", "apply", "drift"]
+    verb: Literal["plan", "apply", "drift", "revert"]
     run: str
     state: str
     phase: Phase
@@ -51,9 +51,11 @@ class Report:
     plan: Plan | None = None
     rounds: int = 0
     converged: bool = True
+    interrupted: bool = False
     open: tuple[Obligation, ...] = ()
     closed: tuple[Obligation, ...] = ()
     where: Mapping[Key, str] = field(default_factory=dict)
+    back: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:

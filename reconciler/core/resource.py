@@ -79,6 +79,10 @@ class Resource(BaseModel, ABC):
     approved: frozenset[str] = Field(
         frozenset(), description="Names of risky steps that a person has approved for this resource."
     )
+    on_conflict: Literal["restore", "keep", "ask"] = Field(
+        "ask",
+        description="When it goes back and somebody else has changed it meanwhile: put the original back, leave it as it is, or ask a person.",
+    )
     weakens: str = Field(
         "", description="What this setting weakens while it is in place; empty where it weakens nothing."
     )

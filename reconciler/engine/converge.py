@@ -6,6 +6,7 @@ failed observation never leads to a change.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
@@ -17,9 +18,11 @@ from reconciler.core.report import Outcome, Status
 from reconciler.core.resource import Key, Resource
 from reconciler.core.steps import Step
 from reconciler.engine.events import Event, Listener, nobody
-from reconciler.engine.intents import Scope, freeze, untouched
+from reconciler.engine.intents import OURS, Scope, freeze, untouched
 from reconciler.engine.observe import observe, observe_all, recall
 
+FAILED_REVERT = "revert-failed/"
+"""Prefix of the facts that say what could not be put back, by key; empty once it was."""
 MAX_ROUNDS = 8
 MAX_PASSES = 6  # of one resource within a round, as long as each brings it nearer
 
@@ -33,6 +36,23 @@ class Tools:
     clock: Clock
     run: str
     listen: Listener = nobody
+    stopping: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended.
+
+    Attributes:
+        outcomes: One per resource, in the order of work.
+        converged: Whether the last round changed nothing.
+        interrupted: Somebody asked it to stop before it was through.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    rounds: int
+    converged: bool
+    interrupted: bool = False
 
 
 @dataclass
@@ -62,20 +82,26 @@ def plan_only(scope: Scope, tools: Tools) -> Plan:
     return build(scope.graph, scope.phase, scope.intents, observations, _recaller(tools))
 
 
-def converge(scope: Scope, tools: Tools) -> tuple[list[Outcome], int, bool]:
-    """Work until nothing differs.
-
-    Returns:
-        One outcome per resource in the order of work, the number of rounds, and whether the last one changed nothing.
-    """
+def converge(scope: Scope, tools: Tools) -> Result:
+    """Work until nothing differs, or until it is asked to stop."""
     progress = Progress()
     for key in untouched(scope):
         tools.journal.close(key, tools.clock.now())
-    for rounds in range(1, MAX_ROUNDS + 1):
+    rounds, moving = 0, True
+    while moving and rounds < MAX_ROUNDS and not tools.stopping():
+        rounds += 1
         tools.listen(Event("round", text=str(rounds)))
-        if not _round(scope, tools, progress):
-            return _outcomes(scope, progress), rounds, True
-    return _outcomes(scope, progress), MAX_ROUNDS, False
+        moving = _round(scope, tools, progress)
+    _remember_failures(scope, tools, progress)
+    return Result(_outcomes(scope, progress), rounds, not moving, interrupted=tools.stopping())
+
+
+def _remember_failures(scope: Scope, tools: Tools, progress: Progress) -> None:
+    """Keep what could not be put back, so that every later command can say it first."""
+    now = tools.clock.now()
+    for key, error in progress.errors.items():
+        if scope.intents[key].direction == "revert":
+            tools.journal.note({FAILED_REVERT + key: {"what": error.what, "at": now.isoformat()}}, now)
 
 
 def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
@@ -91,6 +117,8 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
         found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key))
         if _touched(scope.graph, key, moved):
             found = _look_again(scope, key, tools)
+        if tools.stopping():
+            break
         if _settle_one(scope, key, found, tools, progress):
             moved.add(key)
             if progress.status[key] == "changed":
@@ -165,6 +193,10 @@ def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -
 def _send(change: Change, tools: Tools) -> ReconcileError | None:
     """Send every step of a change; return the error that stopped it, if any."""
     for step in change.steps:
+        if tools.stopping():
+            return ReconcileError(
+                "interrupted before this step", where=str(step), do="apply again: it goes on from here"
+            )
         tools.listen(Event("step", change.key, str(step)))
         tools.journal.note({note.key: note.value for note in step.notes}, tools.clock.now())
         try:
@@ -236,6 +268,8 @@ def _promise(scope: Scope, change: Change, tools: Tools) -> None:
     resource = scope.graph[change.key]
     if change.direction == "apply" and resource.temporary:
         tools.journal.keep_baseline(_obligation(scope, resource, change.observed, tools))
+        if not _is_ours(scope, change.key, tools):
+            tools.journal.note({OURS + change.key: {}}, tools.clock.now())
         tools.journal.mark_changed(change.key, tools.clock.now())
 
 
@@ -252,10 +286,20 @@ def _believe(scope: Scope, key: Key, found: Finding, tools: Tools) -> None:
     intent = scope.intents[key]
     if intent.direction == "revert":
         tools.journal.close(key, tools.clock.now())
-    known = intent.wanted.remembers(found.observed) if found.observed is not None else {}
+        if tools.journal.facts(FAILED_REVERT + key).get(FAILED_REVERT + key):
+            tools.journal.note({FAILED_REVERT + key: {}}, tools.clock.now())
+    known = dict(intent.wanted.remembers(found.observed)) if found.observed is not None else {}
+    if found.observed is not None and _is_ours(scope, key, tools):
+        known[OURS + key] = freeze(found.observed, declared=False)
     news = {fact: value for fact, value in known.items() if tools.journal.facts(fact).get(fact) != value}
     if news:
         tools.journal.note(news, tools.clock.now())
+
+
+def _is_ours(scope: Scope, key: Key, tools: Tools) -> bool:
+    """Whether we have changed it since its baseline was kept."""
+    open_ = next((promise for promise in tools.journal.obligations() if promise.key == key), None)
+    return scope.intents[key].direction == "apply" and open_ is not None and open_.changed_at is not None
 
 
 def _end(
@@ -288,8 +332,8 @@ class _Recaller:
         return recall(self.journal, query)
 
 
-def _outcomes(scope: Scope, progress: Progress) -> list[Outcome]:
-    return [
+def _outcomes(scope: Scope, progress: Progress) -> tuple[Outcome, ...]:
+    return tuple(
         Outcome(
             key=key,
             title=scope.graph[key].title(),
@@ -300,4 +344,4 @@ def _outcomes(scope: Scope, progress: Progress) -> list[Outcome]:
             because=progress.because.get(key, ""),
         )
         for key in walk_order(scope.graph, scope.intents)
-    ]
+    )

@@ -11,6 +11,9 @@ from reconciler.core.ports import Journal, Json, Obligation
 from reconciler.core.resource import Key, Resource
 from reconciler.core.values import Phase
 
+OURS = "ours/"
+"""Prefix of the facts that say what was read back after our last change, by key; empty while it never took."""
+
 Revive = Callable[[Json], Resource]
 """Turn a resource that was written to the journal back into one."""
 
@@ -28,6 +31,7 @@ class Scope:
 def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope:
     """Join the declared graph with the open promises of the journal."""
     obligations = {obligation.key: obligation for obligation in journal.obligations()}
+    landed = {key: revive(fact) for key, fact in journal.facts(OURS).items() if fact}
     orphans = [
         (revive(obligation.declared), obligation.requires)
         for key, obligation in obligations.items()
@@ -37,7 +41,8 @@ def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope
     intents = {
         key: intent
         for key, declaration in whole.declarations.items()
-        if (intent := _intent(declaration.resource, phase, obligations.get(key), revive)) is not None
+        if (intent := _intent(declaration.resource, phase, obligations.get(key), landed.get(OURS + key), revive))
+        is not None
     }
     return Scope(whole, phase, intents, obligations)
 
@@ -51,10 +56,12 @@ def untouched(scope: Scope) -> list[Key]:
     ]
 
 
-def _intent(resource: Resource, phase: Phase, obligation: Obligation | None, revive: Revive) -> Intent | None:
+def _intent(
+    resource: Resource, phase: Phase, obligation: Obligation | None, ours: Resource | None, revive: Revive
+) -> Intent | None:
     if obligation is None or obligation.changed_at is None:
-        return intend(resource, phase, None, None)  # what we never changed is not ours to put back
-    return intend(resource, phase, obligation, revive(obligation.baseline))
+        return intend(resource, phase, None, None, None)  # what we never changed is not ours to put back
+    return intend(resource, phase, obligation, revive(obligation.baseline), ours)
 
 
 def freeze(resource: Resource, *, declared: bool) -> Json:

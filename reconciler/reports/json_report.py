@@ -23,7 +23,7 @@ def document(report: Report) -> dict[str, Any]:
     plan = report.plan
     return {
         "apiVersion": "reconciler/v1",
-        "kind": {"plan": "Plan", "drift": "Drift", "apply": "Apply"}[report.verb],
+        "kind": {"plan": "Plan", "drift": "Drift", "apply": "Apply", "revert": "Revert"}[report.verb],
         "run": report.run,
         "state": report.state,
         "phase": report.phase,
@@ -31,6 +31,7 @@ def document(report: Report) -> dict[str, Any]:
         "ended": report.ended.isoformat(),
         "exit_code": int(report.exit_code),
         "converged": report.converged,
+        "interrupted": report.interrupted,
         "rounds": report.rounds,
         "changes": [_change(change, report) for change in (plan.changes if plan else ())],
         "unchanged": list(plan.unchanged) if plan else [],

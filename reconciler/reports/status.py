@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -15,12 +15,17 @@ from reconciler.reports.text import open_table, undone_table
 
 
 def render_text(
-    state: str, phase: str, opened: Sequence[Obligation], closed: Sequence[Obligation], now: datetime
+    state: str,
+    phase: str,
+    opened: Sequence[Obligation],
+    closed: Sequence[Obligation],
+    now: datetime,
+    back: Mapping[str, str],
 ) -> RenderableType:
     """Return it for a person."""
     parts: list[RenderableType] = [Text(f"{state}: phase {phase} in the state file", style="bold")]
     if opened:
-        parts += [Text("\nStill to be put back:", style="bold yellow"), open_table(opened, now)]
+        parts += [Text("\nStill to be put back:", style="bold yellow"), open_table(opened, now, back)]
     else:
         parts.append(Text("nothing is to be put back", style="green"))
     if closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -14,6 +14,7 @@ from reconciler.core.errors import ReconcileError
 from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
+from reconciler.core.resource import Key
 from reconciler.reports.json_report import live
 from reconciler.reports.undo import show, undo_of
 
@@ -126,7 +127,7 @@ class ApplyText:
             yield undone_table(self.report.closed)
         if self.report.open:
             yield Text("\nStill to be put back:", style="bold yellow")
-            yield open_table(self.report.open, self.report.ended)
+            yield open_table(self.report.open, self.report.ended, self.report.back)
         yield self._summary()
 
     def _summary(self) -> Text:
@@ -163,39 +164,13 @@ def undone_table(closed: Iterable[Obligation]) -> Table:
     return table
 
 
-def open_table(opened: Iterable[Obligation], now: datetime) -> Table:
-    """Return what is still changed, and since when."""
+def open_table(opened: Iterable[Obligation], now: datetime, back: Mapping[Key, str]) -> Table:
+    """Return what is still changed, since when, and what it goes back to."""
     table = Table("setting", "weakens", "open for", "goes back to", box=None, pad_edge=False)
     for obligation in opened:
         age = now - obligation.changed_at if obligation.changed_at else None
-        table.add_row(obligation.key, obligation.weakens or "-", length(age), _baseline(obligation))
+        table.add_row(obligation.key, obligation.weakens or "-", length(age), back.get(obligation.key, ""))
     return table
-
-
-def _baseline(obligation: Obligation) -> str:
-    if obligation.baseline.get("ensure") == "absent":
-        return "absent"
-    managed = [name for name in obligation.declared if name in obligation.baseline and name not in ABOUT]
-    return show({name: obligation.baseline[name] for name in managed}) or "as found"
-
-
-ABOUT = {
-    "kind",
-    "ensure",
-    "during",
-    "after",
-    "approved",
-    "weakens",
-    "host",
-    "domain",
-    "path",
-    "name",
-    "group",
-    "member",
-    "object",
-    "trustee",
-    "partner",
-}
 
 
 def length(value: timedelta | None) -> str:

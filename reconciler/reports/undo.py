@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.core.plan import Change
-from reconciler.core.resource import differences
+from reconciler.core.resource import Resource, differences
 from reconciler.reports.plain import plain
 
 
@@ -18,6 +18,14 @@ def undo_of(change: Change) -> str:
         return "comes back: " + ", ".join(f"{name} {show(getattr(back, name))}" for name in back.managed())
     goes = [f"{d.field} back to {show(d.wanted)}" for d in differences(back, change.wanted)]
     return ", ".join(goes)
+
+
+def back_of(declared: Resource, baseline: Resource) -> str:
+    """Return one line: what a promise goes back to."""
+    back = declared.undone(baseline)
+    if back.ensure == "absent":
+        return "absent"
+    return ", ".join(f"{name} {show(getattr(back, name))}" for name in back.managed()) or "present"
 
 
 def show(value: object) -> str:

@@ -113,6 +113,11 @@ def _with_restarts(made: list[Declaration]) -> list[Declaration]:
     return out
 
 
+def restarts_of(hosts: Iterable[str]) -> list[Declaration]:
+    """Declare a restart for each host, for going back without a state file."""
+    return [Declaration(KINDS["win.restart"].model_validate({"host": host, "pending": ()})) for host in hosts]
+
+
 def _joined(after: tuple[After, ...], keys: list[Key]) -> tuple[After, ...]:
     have = {item.key for item in after}
     return (*after, *(After(key=key, because="it counts only after a restart") for key in keys if key not in have))

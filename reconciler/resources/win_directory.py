@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
-from reconciler.core.errors import NeedsPerson, UnexpectedAnswer
+from reconciler.core.errors import NotYet, UnexpectedAnswer
 from reconciler.core.query import Command, Query, Rows
 from reconciler.core.resource import Resource
 from reconciler.core.steps import Step
@@ -57,11 +57,8 @@ class Directory(Resource):
             return (Step(create, f"create {self.title()}"),)
         holds = observed.facts.get("holds", [])
         if holds:
-            raise NeedsPerson(
-                f"{self.title()} was created for the migration, but now holds {', '.join(holds[:5])}",
-                where=self.host,
-                do="move away what is in it; it is removed when it is empty",
-            )
+            # While planning, what lies in it is often a file that goes back before the directory does.
+            raise NotYet(f"it holds {', '.join(holds[:5])}, and is removed only when it is empty")
         remove = Command(self.host, "Remove-Item", (("LiteralPath", self.path),))
         return (Step(remove, f"remove the empty {self.title()}"),)
 

@@ -25,7 +25,8 @@ TRUST = (
 def picture(lab: Lab) -> dict[str, Any]:
     """Look at both hosts and both directories.
 
-    Left out on purpose, for it stays: what is below OU=Migrated, ADMT's own folder (its database and logs), and the
+    Left out on purpose, for it stays: what is below OU=Migrated (and the entries by which the lab's Samba puts the SID
+    history of those accounts into their tokens), ADMT's own folder (its database and logs), and the
     ForeignSecurityPrincipal entries, which a directory makes by itself for a member from elsewhere and never removes.
     """
     found: dict[str, Any] = {}
@@ -43,21 +44,28 @@ def _host(windows: Windows) -> dict[str, Any]:
     kept = ("Name", "State", "StartMode", "StartName")
     return {
         "settings": sorted(windows.done("reg.exe", "query", LSA).splitlines()),
-        "software": sorted(windows.done("reg.exe", "query", UNINSTALL, "/s").splitlines()),
+        "software": {key: windows.done("reg.exe", "query", key) for key in _subkeys(windows, UNINSTALL)},
         "audit": windows.audit().splitlines(),
         "services": sorted(tuple(str(one.adapted_properties[name]) for name in kept) for one in services),
         **{f"files below {folder}": _files(windows, folder) for folder in FOLDERS},
     }
 
 
+def _subkeys(windows: Windows, key: str) -> list[str]:
+    lines = windows.done("reg.exe", "query", key).splitlines()
+    return sorted(line.strip() for line in lines if line.startswith("HKEY_"))
+
+
 def _files(windows: Windows, folder: str) -> list[str] | None:
     if not windows.exists(folder):
         return None
-    return sorted(str(name) for name in windows.run("Get-ChildItem", LiteralPath=folder, Recurse=True, Name=True))
+    found = windows.run("Get-ChildItem", LiteralPath=folder, Recurse=True, Force=True)
+    return sorted(str(one.adapted_properties["FullName"]) for one in found)
 
 
 def _directory(directory: Directory) -> dict[str, Any]:
-    groups = directory.search(directory.base_dn, "(objectClass=group)", "member")
+    found = directory.search(directory.base_dn, "(objectClass=group)", "member")
+    groups = [group for group in found if not _stays(_dn(group))]
     trusts = directory.search(f"CN=System,{directory.base_dn}", "(objectClass=trustedDomain)", *TRUST)
     everything = directory.search(directory.base_dn, "(objectClass=*)", "1.1")
     return {
@@ -73,7 +81,7 @@ def _dn(entry: dict[str, list[bytes]]) -> str:
 
 
 def _stays(dn: str) -> bool:
-    return ",OU=Migrated," in dn or ",CN=ForeignSecurityPrincipals," in dn
+    return ",OU=Migrated," in dn or ",CN=ForeignSecurityPrincipals," in dn or dn.startswith("CN=sidhist-")
 
 
 def _descriptor(directory: Directory, dn: str) -> str:

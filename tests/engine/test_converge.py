@@ -13,7 +13,7 @@ from reconciler.core.graph import Graph
 from reconciler.core.report import Outcome
 from reconciler.core.resource import After, Declaration, Resource
 from reconciler.core.values import PHASES, Phase
-from reconciler.engine.converge import Tools, converge, plan_only
+from reconciler.engine.converge import FAILED_REVERT, Tools, converge, plan_only
 from reconciler.engine.intents import scope
 from tests.fake_journal import MemoryJournal
 from tests.fake_world import FakeClock, FakeWorld, Reboot, Setting, revive
@@ -36,8 +36,9 @@ class Bench:
 
     def apply(self, phase: Phase = "migrate") -> dict[str, Outcome]:
         found = scope(Graph([Declaration(r) for r in self.resources]), phase, self.journal, revive)
-        outcomes, self.rounds, self.converged = converge(found, self.tools())
-        return {outcome.key: outcome for outcome in outcomes}
+        result = converge(found, self.tools())
+        self.rounds, self.converged = result.rounds, result.converged
+        return {outcome.key: outcome for outcome in result.outcomes}
 
     def plan(self, phase: Phase = "migrate") -> Any:
         return plan_only(
@@ -250,3 +251,61 @@ def test_revert_restores_the_baseline_whatever_it_was(
         assert bench.plan(phase).quiet
     assert world.values == before
     assert bench.owed() == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "left"),
+    [("ask", "waiting", {"value": 5}), ("keep", "unchanged", {"value": 5}), ("restore", "changed", {"value": 0})],
+)
+def test_somebody_elses_edit_is_settled_by_policy(policy: str, status: str, left: dict[str, object]) -> None:
+    bench = Bench(Setting.model_validate({"name": "a", "value": 1, "during": MIGRATE, "on_conflict": policy}))
+    bench.world.values[("h", "a")] = {"value": 0}
+    bench.apply()
+    bench.world.values[("h", "a")] = {"value": 5}
+    outcome = bench.apply("complete")["test.setting/h/a"]
+    assert outcome.status == status
+    assert bench.world.values[("h", "a")] == left
+    assert bench.owed() == (["test.setting/h/a"] if policy == "ask" else [])
+
+
+def test_what_somebody_put_back_for_us_is_no_conflict() -> None:
+    bench = Bench(Setting(name="a", value=1, during=MIGRATE))
+    bench.world.values[("h", "a")] = {"value": 0}
+    bench.apply()
+    bench.world.values[("h", "a")] = {"value": 0}
+    assert bench.apply("complete")["test.setting/h/a"].status == "unchanged"
+    assert bench.owed() == []
+
+
+def test_an_edit_of_an_earlier_migration_is_not_held_against_this_one() -> None:
+    bench = Bench(Setting(name="a", value=1, during=MIGRATE))
+    for original in (0, 3):
+        bench.world.values[("h", "a")] = {"value": original}
+        bench.apply()
+        bench.apply("complete")
+        assert bench.world.values[("h", "a")] == {"value": original}
+
+
+def test_a_stop_finishes_the_step_in_flight_and_the_next_run_goes_on() -> None:
+    bench = Bench(*(Setting(name=name, value=1, during=MIGRATE) for name in "abc"))
+    tools = bench.tools()
+    tools.stopping = lambda: len(bench.world.writes) >= 2
+    found = scope(Graph([Declaration(r) for r in bench.resources]), "migrate", bench.journal, revive)
+    result = converge(found, tools)
+    assert result.interrupted
+    assert bench.world.writes == ["set a", "set b"]
+    assert bench.owed() == ["test.setting/h/a", "test.setting/h/b"]
+    bench.apply()
+    assert bench.world.writes == ["set a", "set b", "set c"]
+
+
+def test_a_failed_revert_is_remembered_until_it_succeeds() -> None:
+    bench = Bench(Setting(name="a", value=1, during=MIGRATE))
+    bench.apply()
+    bench.world.deaf.add("a")
+    bench.apply("complete")
+    (fact,) = bench.journal.facts(FAILED_REVERT).values()
+    assert "test.setting/h/a" in fact["what"]
+    bench.world.deaf.clear()
+    bench.apply("complete")
+    assert list(bench.journal.facts(FAILED_REVERT).values()) == [{}]

@@ -1,0 +1,135 @@
+"""What the verbs that work on the world share: connections, the stop signal, and the report of a run."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Literal
+
+from reconciler.cli import output as screen
+from reconciler.core.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from reconciler.core.ports import Journal
+    from reconciler.core.report import Report
+    from reconciler.core.targets import Targets
+    from reconciler.engine.converge import Tools
+    from reconciler.engine.intents import Scope
+
+INTERRUPTED = 130
+TARGETS = "targets"
+"""The fact that lets `revert` reach everything although the state file is lost: names and references, never a secret."""
+
+
+@dataclass
+class StopSignal:
+    """Ctrl-C or SIGTERM: once, the step in flight is finished; twice, the program stops at once."""
+
+    asked: bool = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Take note of a signal."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        screen.stderr("stopping after the step in flight; once more to stop now", "bold yellow")
+
+
+@contextmanager
+def listening() -> Iterator[StopSignal]:
+    """Hear Ctrl-C and SIGTERM for as long as the context is open."""
+    stop = StopSignal()
+    before = {number: signal.signal(number, stop.hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def connected(targets: Targets, base: Path, journal: Journal) -> Iterator[Tools]:
+    """Open what a run works with; connections are made when they are needed."""
+    from reconciler.edge.clock import SystemClock
+    from reconciler.edge.secrets import Secrets
+    from reconciler.edge.world import LiveWorld
+    from reconciler.engine.converge import Tools
+
+    with listening() as stop, LiveWorld(targets, Secrets(base), base) as world:
+        yield Tools(world, journal, SystemClock(), uuid.uuid4().hex[:12], listen=screen.tell, stopping=stop)
+
+
+def carry_out(
+    verb: Literal["apply", "revert"],
+    name: str,
+    scope: Scope,
+    tools: Tools,
+    where: Mapping[str, str],
+    detail: Mapping[str, object],
+) -> Report:
+    """Converge, and return what there is to say about it; the journal keeps that it ran."""
+    from reconciler.core.report import Report
+    from reconciler.engine.converge import converge
+
+    journal, started = tools.journal, tools.clock.now()
+    journal.record(verb, started, {"run": tools.run, "phase": scope.phase, **detail})
+    try:
+        result = converge(scope, tools)
+    except KeyboardInterrupt:
+        still = [promise.key for promise in journal.obligations() if promise.changed_at]
+        screen.stderr("stopped; still to be put back: " + (", ".join(still) or "nothing"), "bold yellow")
+        raise
+    ended = tools.clock.now()
+    report = Report(
+        verb=verb, run=tools.run, state=name, phase=scope.phase, started=started, ended=ended,
+        outcomes=tuple(result.outcomes), rounds=result.rounds, converged=result.converged, interrupted=result.interrupted,
+        open=tuple(promise for promise in journal.obligations() if promise.changed_at),
+        closed=tuple(promise for promise in journal.closed() if promise.closed_at and promise.closed_at >= started),
+        where=where, back=backs(journal),
+    )  # fmt: skip
+    journal.record(
+        verb + " ended", ended, {"run": tools.run, "exit_code": int(report.exit_code), "rounds": result.rounds}
+    )
+    return report
+
+
+def backs(journal: Journal) -> dict[str, str]:
+    """Say for each open promise what it goes back to."""
+    from reconciler.reports.undo import back_of
+    from reconciler.resources.kinds import revive
+
+    return {
+        promise.key: back_of(revive(promise.declared), revive(promise.baseline)) for promise in journal.obligations()
+    }
+
+
+def show(report: Report, form: Literal["text", "json"]) -> int:
+    """Print a report and return the exit code."""
+    if form == "json":
+        from reconciler.reports.json_report import render
+
+        screen.write(render(report))
+    else:
+        from reconciler.reports.text import ApplyText, PlanText
+
+        screen.stdout(PlanText(report) if report.verb in ("plan", "drift") else ApplyText(report))
+    return INTERRUPTED if report.interrupted else ExitCode(report.exit_code)
+
+
+def remind(journal: Journal) -> None:
+    """Say first what could not be put back before."""
+    from reconciler.engine.converge import FAILED_REVERT
+
+    stuck = {key.removeprefix(FAILED_REVERT): fact for key, fact in journal.facts(FAILED_REVERT).items() if fact}
+    if stuck:
+        screen.stderr(f"{len(stuck)} settings could not be put back, and are still open:", "bold red")
+    for key, fact in stuck.items():
+        screen.stderr(f"  {key} (since {fact['at']}): {fact['what']}", "red")

@@ -1,0 +1,168 @@
+"""What the audit log says about each effect: run, plan, resource, before, after, when, account. Never a secret."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import BaseModel
+
+from reconciler.core.audit_chain import canonical, digest
+from reconciler.core.errors import ReconcileError
+from reconciler.core.plan import Change, Direction
+from reconciler.core.resource import Key, Resource
+from reconciler.core.secret import CredentialPart, SecretRef, Template
+from reconciler.core.steps import AddEntry, DeleteEntry, Effect, ModifyEntry, RunTask, Step
+from reconciler.core.targets import Targets
+
+MEMBERS_SHOWN = 10
+MEMBERS_KEPT = 1000
+"""Longer collections are kept as their length, their digest and their first members."""
+
+Event = Literal["sending", "done", "refused", "unknown", "read"]
+"""``sending`` stands before the effect, one of the next three after it, ``read`` after looking at the resource again."""
+
+
+class AuditError(ReconcileError):
+    """The audit log cannot be written, or is not what was signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record comes from.
+
+    Attributes:
+        run: The run that sends the effect.
+        plan: Digest of the plan that it follows.
+        at: When; aware.
+        account: Username of the logon that changes the world.
+    """
+
+    run: str
+    plan: str
+    at: datetime
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One event in the life of one effect.
+
+    Attributes:
+        step: What is sent, in one line; secrets as references.
+        before: The fields that differ, as they were observed before the change. JSON values.
+        wanted: The same fields, as they shall become.
+        after: The same fields, as they were read once it was done; None where nothing was read yet.
+    """
+
+    event: Event
+    key: Key
+    direction: Direction
+    step: str
+    before: Mapping[str, Any]
+    wanted: Mapping[str, Any]
+    after: Mapping[str, Any] | None
+    origin: Origin
+
+    @classmethod
+    def about(cls, step: Step, change: Change, event: Event, origin: Origin) -> Self:
+        """Return the record of an effect that is about to be sent, or was."""
+        before, wanted = _sides(change)
+        return cls(event, change.key, change.direction, str(step), before, wanted, None, origin)
+
+    @classmethod
+    def of_reading(cls, observed: Resource, change: Change, origin: Origin) -> Self:
+        """Return the record of what was read after a change was sent."""
+        before, wanted = _sides(change)
+        after = _fields(observed, _names(change))
+        return cls("read", change.key, change.direction, "", before, wanted, after, origin)
+
+    def fields(self) -> dict[str, Any]:
+        """Return it as JSON values, without its place in the log."""
+        if self.origin.at.tzinfo is None:
+            raise ValueError("a time without a time zone")
+        at = self.origin.at.astimezone(UTC).isoformat()
+        own = {name: plain(getattr(self, name)) for name in self.__slots__ if name != "origin"}
+        return {**own, "run": self.origin.run, "plan": self.origin.plan, "account": self.origin.account, "at": at}
+
+
+class Audit(Protocol):
+    """Where records of effects are kept. A record is synced before ``append`` returns."""
+
+    def append(self, record: Record) -> None:
+        """Keep a record for good.
+
+        Raises:
+            AuditError: It could not be kept; what it announces must not be sent.
+        """
+        ...
+
+
+class NoAudit:
+    """Keeps nothing, for what changes nothing."""
+
+    def append(self, record: Record) -> None:
+        """Forget it."""
+
+
+def account_of(targets: Targets, effect: Effect) -> str:
+    """Return the username under which an effect changes the world; the password is never looked up."""
+    if isinstance(effect, RunTask):
+        name = effect.credential
+    elif isinstance(effect, AddEntry | ModifyEntry | DeleteEntry):
+        name = targets.domains[effect.domain].credential
+    else:
+        host = targets.hosts[effect.host]
+        name = host.credential or targets.domains[host.domain].credential
+    return targets.credentials[name].username
+
+
+def _sides(change: Change) -> tuple[dict[str, Any], dict[str, Any]]:
+    names = _names(change)
+    return _fields(change.observed, names), _fields(change.wanted, names)
+
+
+def _names(change: Change) -> tuple[str, ...]:
+    """Return the fields worth writing down: what differs, and of a thing that goes away everything that was read."""
+    if change.wanted.ensure == "absent":
+        return change.observed.managed()
+    return tuple(difference.field for difference in change.differs if difference.field != "ensure")
+
+
+def _fields(resource: Resource, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return whether it is there, and if so its fields: absent is not null."""
+    if resource.ensure == "absent":
+        return {"ensure": "absent"}
+    return {"ensure": "present", **{name: plain(getattr(resource, name)) for name in names}}
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON values: secrets as references, long collections in short, bytes by their digest."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()}>"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, SecretRef | Template | CredentialPart):
+        return str(value)  # where it lives, never what it is
+    if isinstance(value, BaseModel):
+        return plain(dict(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset | set):
+        return _short(sorted((plain(item) for item in value), key=canonical))
+    if isinstance(value, list | tuple):
+        return _short([plain(item) for item in value])
+    return str(value)
+
+
+def _short(members: list[Any]) -> Any:
+    if len(members) <= MEMBERS_KEPT:
+        return members
+    return {"count": len(members), "sha256": digest(members), "first": members[:MEMBERS_SHOWN]}

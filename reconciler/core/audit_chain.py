@@ -1,0 +1,197 @@
+"""How records of the audit log are chained, and what a check of the chain finds. Bytes in, faults out.
+
+The law: a record goes into the hash of the next one, and a signed head names the last; there is one way to write each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+VERSION = 1
+START = "0" * 64
+"""What the first record names as the hash before it."""
+
+
+def canonical(value: Any) -> bytes:
+    """Return the one way to write JSON values down: keys sorted, no blanks, everything but ASCII escaped."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of JSON values in their canonical form."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is signed: how many records there are, the hash of the last, and its time."""
+
+    count: int
+    hash: str
+    at: str
+
+    def signed(self) -> bytes:
+        """Return the bytes that a signature covers; their first line keeps it from meaning anything else."""
+        named = {"count": self.count, "hash": self.hash, "at": self.at, "v": VERSION}
+        return b"reconciler audit head\n" + canonical(named)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a log. ``number`` is the record's, 0 where it is about the head."""
+
+    number: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"record {self.number}: {self.what}" if self.number else f"head: {self.what}"
+
+
+NO_HEAD = Fault(0, "there is none: nothing says where the log ends")
+
+
+def seal(written: Mapping[str, Any], after: Head) -> tuple[bytes, Head]:
+    """Return the line of a record that follows ``after``, and the head that names it.
+
+    Args:
+        written: The record's fields as JSON values.
+    """
+    body = {**written, "v": VERSION, "number": after.count + 1, "previous": after.hash}
+    found = digest(body)
+    return canonical({**body, "hash": found}) + b"\n", Head(after.count + 1, found, str(written["at"]))
+
+
+def opened(line: bytes) -> dict[str, Any]:
+    """Return what a line of the log holds, its hash not yet checked.
+
+    Raises:
+        ValueError: It is not a record exactly as we write it; says why.
+    """
+    if not line.endswith(b"\n"):
+        raise ValueError("is cut off")
+    try:
+        found: Any = json.loads(line.decode("ascii"))
+        exact = isinstance(found, dict) and canonical(found) + b"\n" == line
+    except (ValueError, RecursionError):
+        raise ValueError("cannot be read") from None
+    if not exact:
+        raise ValueError("was altered: it is not written as we write records")
+    if found.get("v") != VERSION:
+        raise ValueError("was written by another version of this program, or altered")
+    if type(found.get("number")) is not int or not all(_is_hash(found.get(name)) for name in ("previous", "hash")):
+        raise ValueError("was altered: it has no place in the chain")
+    return dict(found)
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+class Chain:
+    """Follows a log record by record, and says at the end what is missing.
+
+    Attributes:
+        count: Number of the last record that stands in its place.
+        at: Its time.
+        hashes: By number, of the records that were asked for.
+    """
+
+    def __init__(self, watch: Collection[int] = ()) -> None:
+        self.count = 0
+        self.at = ""
+        self.last: str | None = START  # None after a record that could not be read
+        self.hashes: dict[int, str] = {0: START}
+        self._watch = frozenset(watch)
+        self._gaps: list[range] = []
+        self._late: set[int] = set()
+
+    @property
+    def head(self) -> Head:
+        """What a head would have to name."""
+        return Head(self.count, self.last or "", self.at)
+
+    def follow(self, line: bytes) -> Iterator[Fault]:
+        """Take the next line, and say what is wrong with it."""
+        due = self.count + 1
+        try:
+            found = opened(line)
+        except ValueError as error:
+            self._stand(due, None, "")
+            yield Fault(due, str(error))
+            return
+        number = found["number"]
+        body = {name: value for name, value in found.items() if name != "hash"}
+        if digest(body) != found["hash"]:
+            self._stand(due, found["hash"], str(found.get("at", "")))
+            yield Fault(due, "was altered: its content does not match its hash")
+        elif number < due:
+            yield self._behind(number)
+        else:
+            if number > due:
+                self._gaps.append(range(due, number))
+            elif self.last is not None and found["previous"] != self.last:
+                yield Fault(number, "does not follow from the record before it: one of the two was replaced")
+            self._stand(number, found["hash"], str(found.get("at", "")))
+
+    def _stand(self, number: int, found: str | None, at: str) -> None:
+        self.count, self.last, self.at = number, found, at
+        if found is not None and number in self._watch:
+            self.hashes[number] = found
+
+    def _behind(self, number: int) -> Fault:
+        if any(number in gap for gap in self._gaps) and number not in self._late:
+            self._late.add(number)
+            return Fault(number, f"is out of order: it stands after record {self.count}")
+        return Fault(number, f"stands twice: again after record {self.count}")
+
+    def missing(self) -> Iterator[Fault]:
+        """Say which records were left out between others."""
+        for gap in self._gaps:
+            start = gap.start
+            for late in sorted(number for number in self._late if number in gap):
+                yield from _absent(start, late - 1, "missing")
+                start = late + 1
+            yield from _absent(start, gap.stop - 1, "missing")
+
+    def compare(self, head: Head, whose: str) -> Iterator[Fault]:
+        """Say what a head names that is not there. ``head.count`` must have been watched."""
+        if self.count < head.count:
+            yield from _absent(self.count + 1, head.count, f"missing at the end: {whose} names it")
+        elif head.count in self.hashes and self.hashes[head.count] != head.hash:
+            yield Fault(head.count, f"is not the one that {whose} names")
+
+
+def _absent(first: int, last: int, how: str) -> Iterator[Fault]:
+    if first <= last:
+        yield Fault(first, f"is {how}" if first == last else f"to record {last}: {how}")
+
+
+def verify(lines: Iterable[bytes], head: Head | None, kept: Sequence[Head] = ()) -> list[Fault]:
+    """Check a whole log. The signatures of the heads have been checked before.
+
+    Args:
+        lines: The lines of the log, each with its line end.
+        head: The head beside the log; without one nothing says where the log ends, and that is a fault.
+        kept: Earlier heads, kept elsewhere; they alone show that the log and its head were set back together.
+
+    Returns:
+        Every fault found, in the order in which it was met; empty for a log that is intact.
+    """
+    chain = Chain([found.count for found in (head, *kept) if found is not None])
+    faults = [fault for line in lines for fault in chain.follow(line)]
+    return faults + ([NO_HEAD] if head is None else []) + against(chain, head, kept)
+
+
+def against(chain: Chain, head: Head | None, kept: Sequence[Head] = ()) -> list[Fault]:
+    """Compare a log that was followed to its end with the heads, and say what is missing between its records."""
+    faults = list(chain.missing())
+    if head is not None:
+        faults += chain.compare(head, "the signed head")
+        faults += _absent(head.count + 1, chain.count, "beyond the signed head: nobody signed it")
+    for found in kept:
+        faults += chain.compare(found, "the head that was kept elsewhere")
+    return faults

@@ -1,0 +1,52 @@
+"""Somebody else's edits: original, ours and current, compared three ways before anything is put back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from reconciler.core.resource import Resource
+
+
+class Conflict(NamedTuple):
+    """One managed field that is neither what we set nor what it goes back to."""
+
+    field: str
+    original: object
+    ours: object
+    current: object
+
+
+def conflicts(back: Resource, ours: Resource, current: Resource) -> tuple[Conflict, ...]:
+    """Return what somebody else changed after us.
+
+    Args:
+        back: What it goes back to.
+        ours: What was read back after our last change.
+        current: What is there now.
+    """
+    if current.ensure == "absent":
+        taken = ours.ensure == "present" and back.ensure == "present"
+        return (Conflict("ensure", "present", "present", "absent"),) if taken else ()
+    if ours.ensure == "absent":
+        if back.ensure == "absent":
+            return (Conflict("ensure", "absent", "absent", "present"),)
+        return _fields(back, back, current)  # we removed it, and it is there again: as it was, or otherwise?
+    return _fields(back, ours, current)
+
+
+def _fields(back: Resource, ours: Resource, current: Resource) -> tuple[Conflict, ...]:
+    found: list[Conflict] = []
+    for name in back.managed():
+        original = getattr(back, name) if back.ensure == "present" else None
+        mine, now = getattr(ours, name), getattr(current, name)
+        if isinstance(mine, Mapping) and isinstance(now, Mapping):
+            was = original if isinstance(original, Mapping) else {}
+            found += [
+                Conflict(f"{name}.{key}", was.get(key), mine.get(key), now.get(key))
+                for key in {**mine, **now}
+                if now.get(key) != mine.get(key) and now.get(key) != was.get(key)
+            ]
+        elif now != mine and (back.ensure == "absent" or now != original):
+            found.append(Conflict(name, original, mine, now))
+    return tuple(found)

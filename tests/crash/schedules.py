@@ -1,0 +1,345 @@
+"""Every way a run can be cut short, as a graph: states of world and journal, and what a run started there passes through.
+
+The law: a crash loses everything but the world and what the journal acknowledged. So a run that crashed is nothing but the
+state that it left; runs are deterministic, and equal states are visited once. A *schedule* is a path: up to four crashes or
+lost replies, at any effect and any journal write, then a run that is left alone, then the same for the phase ``complete``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pytest
+
+from reconciler.core.errors import Unreachable
+from reconciler.core.graph import Graph
+from reconciler.core.ports import Json, Obligation
+from reconciler.core.resource import Key
+from reconciler.core.steps import Effect
+from reconciler.core.values import Phase
+from reconciler.edge.state_file import read
+from reconciler.engine import observe
+from reconciler.engine.converge import Tools, converge
+from reconciler.engine.intents import scope
+from reconciler.resources.kinds import revive
+from reconciler.resources.resolve import declarations
+from reconciler.resources.state import State
+from tests.crash.simulated import SimulatedWorld, items, leftovers, people
+from tests.crash.simulated_start import Tables, start
+from tests.fake_journal import MemoryJournal
+
+EXAMPLE = Path(__file__).parents[2] / "states" / "lab.yaml"
+MOST_CRASHES = 4
+Lost = tuple[int, Literal["reply", "request"]]
+"""The number of an effect, and what of it is lost on the way; the program lives on and knows neither."""
+
+
+@cache
+def article() -> Graph:
+    """Return the resources of the example, with its one risky step approved."""
+    state = read(EXAMPLE, State).value
+    assert state.migration is not None
+    approved = state.migration.model_copy(update={"approvals": frozenset({"disable-lsa-protection"})})
+    return Graph(declarations(state.model_copy(update={"migration": approved})))
+
+
+class StoppedClock:
+    """Time stands still, so that what is written says nothing about how often it was tried."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 20, 18, tzinfo=UTC)
+
+
+class SimulatedJournal(MemoryJournal):
+    """Calls ``written`` after each acknowledged write, and can be copied. Nothing reads the history: it is not kept."""
+
+    interned: dict[str, Obligation] = {}  # noqa: RUF012 equal promises of all runs are one, so that they compare fast
+    ids: set[int] = set()  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = lambda what: None
+
+    def copy(self) -> Self:
+        """Return what is there when the program starts again."""
+        made = type(self)()
+        made._facts, made._obligations = dict(self._facts), list(self._obligations)
+        return made
+
+    def identity(self) -> tuple[object, ...]:
+        """Return a value that two journals share exactly where nothing tells them apart."""
+        opened = tuple(id(kept) for kept in self._obligations if kept.closed_at is None)
+        return (frozenset(self._facts.items()), opened)
+
+    def note(self, facts: Any, at: datetime) -> None:
+        super().note(facts, at)
+        if facts:
+            self.written(f"note {', '.join(facts)}")
+
+    def keep_baseline(self, obligation: Obligation) -> None:
+        super().keep_baseline(obligation)
+        self._intern()
+        self.written(f"baseline of {obligation.key}")
+
+    def mark_changed(self, key: Key, at: datetime) -> None:
+        super().mark_changed(key, at)
+        self._intern()
+        self.written(f"promise of {key}")
+
+    def close(self, key: Key, at: datetime) -> None:
+        super().close(key, at)
+        self._obligations = self.obligations()
+        self.written(f"closing of {key}")
+
+    def record(self, event: str, at: datetime, detail: Json) -> None:
+        self.written(f"history: {event}")
+
+    def _intern(self) -> None:
+        for index, kept in enumerate(self._obligations):
+            if id(kept) not in self.ids:
+                self._obligations[index] = one = self.interned.setdefault(repr(kept), kept)
+                self.ids.add(id(one))
+
+
+@dataclass(eq=False)
+class Node:
+    """A state to start from.
+
+    Attributes:
+        whole: The migration ran to its end before ``complete`` was asked for.
+        ways: Number of schedules that lead here, by number of crashes so far.
+    """
+
+    phase: Phase
+    tables: Tables
+    journal: SimulatedJournal
+    key: tuple[object, ...]
+    whole: bool = True
+    how: str = "start"
+    before: Node | None = None
+
+    def story(self) -> str:
+        """Tell how this state came about."""
+        return (self.before.story() + "\n  " if self.before else "") + self.how
+
+
+@dataclass
+class Trace:
+    """One run: the states in which a crash would have left it, in order, and how it ended."""
+
+    points: list[Node] = field(default_factory=list)
+    effects: int = 0
+    writes: int = 0
+    final: Node | None = None
+    wrong: dict[str, str] = field(default_factory=dict)
+
+
+class _Recorder:
+    """Takes a picture of world and journal at every point at which the program could end."""
+
+    def __init__(self, node: Node, lost: Lost | None) -> None:
+        self.node, self.lost, self.trace = node, lost, Trace()
+        self.journal = node.journal.copy()
+        self.world = SimulatedWorld(node.tables.copy(), self.journal)
+        self.world.before, self.world.after, self.journal.written = self._before, self._after, self._written
+        self._picture()
+
+    def _before(self, effect: Effect) -> None:
+        self._point(f"before effect {self.trace.effects}: {effect}")
+        if self.lost == (self.trace.effects, "request"):
+            self.trace.effects += 1
+            raise Unreachable("the request was lost", sent=True)
+
+    def _after(self, effect: Effect) -> None:
+        self.tables, self.tables_key = self.world.tables.copy(), self.world.tables.identity()
+        self._point(f"after effect {self.trace.effects}: {effect}")
+        self.trace.effects += 1
+        if self.lost == (self.trace.effects - 1, "reply"):
+            raise Unreachable("the reply was lost", sent=True)
+
+    def _written(self, what: str) -> None:
+        self.trace.writes += 1
+        self.kept, self.kept_key = self.journal.copy(), self.journal.identity()
+        self._point(f"after the journal write: {what}")
+
+    def _picture(self) -> None:
+        self.tables, self.tables_key = self.world.tables.copy(), self.world.tables.identity()
+        self.kept, self.kept_key = self.journal.copy(), self.journal.identity()
+
+    def _point(self, what: str) -> None:
+        also = f"{self.lost[1]} of effect {self.lost[0]} lost, then " if self.lost else ""
+        self.trace.points.append(self.node_now(f"{self.node.phase}: {also}crash {what}"))
+
+    def node_now(self, how: str, phase: Phase | None = None) -> Node:
+        """Return the present as a state to start from."""
+        node, phase = self.node, phase or self.node.phase
+        key = (phase, node.whole, self.tables_key, self.kept_key)
+        return Node(phase, self.tables, self.kept, key, node.whole, how, node)
+
+
+def run(node: Node, lost: Lost | None = None) -> Trace:
+    """Start the program once in this state and let it end by itself."""
+    recorder = _Recorder(node, lost)
+    tools = Tools(recorder.world, recorder.journal, StoppedClock(), "run")
+    result = converge(scope(article(), node.phase, recorder.journal, revive), tools)
+    trace = recorder.trace
+    trace.wrong = {o.key: f"{o.status}: {o.error or o.because}" for o in result.outcomes if o.status not in ("changed", "unchanged")}
+    if not result.converged:
+        trace.wrong["rounds"] = "it did not come to rest"
+    how = f"{node.phase}: {lost[1]} of effect {lost[0]} lost" if lost else f"{node.phase}: undisturbed"
+    trace.final = recorder.node_now(how)
+    return trace
+
+
+def first() -> Node:
+    """Return the state before anything was done."""
+    tables, journal = start(), SimulatedJournal()
+    return Node("migrate", tables, journal, ("migrate", True, tables.identity(), journal.identity()))
+
+
+def completing(node: Node, *, whole: bool) -> Node:
+    """Return the same state, now with the phase ``complete``."""
+    key = ("complete", whole, *node.key[2:])
+    how = "the state file now says complete" if whole else "given up half way: the state file now says complete"
+    return Node("complete", node.tables, node.journal, key, whole, how, node)
+
+
+@dataclass
+class Explored:
+    """What was covered."""
+
+    runs: int = 0
+    states: int = 0
+    schedules: int = 0
+    deepest: int = 0
+    rest: int = 0
+    lost: int = 0
+
+
+class Explorer:
+    """Visits states, nearest first, and checks how each run that is left alone ends."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.seed = seed
+        self.done = Explored()
+        self.traces: dict[tuple[object, ...], list[tuple[object, ...]]] = {}
+        self.migrated: Node | None = None
+        self.completed: Node | None = None
+
+    def explore(self, most_runs: int, lost_share: float) -> Explored:
+        """Run from every state that up to ``MOST_CRASHES`` disturbances lead to, or until ``most_runs`` are used up."""
+        level = [first()]
+        known = {level[0].key}
+        ways = {level[0].key: 1}
+        for depth in range(MOST_CRASHES + 1):
+            following: list[Node] = []
+            self.done.deepest = depth
+            while level:
+                node = level.pop(0)
+                for found, disturbed in self._visit(node, depth, lost_share):
+                    if found.key in known:
+                        continue
+                    known.add(found.key)
+                    (following if disturbed else level).append(found)
+                if self.done.runs >= most_runs:
+                    self.done.rest = len(level) + len(following)
+                    break
+            level = following
+            if not following or self.done.rest:
+                break
+        del ways
+        self.done.states = len(known)
+        self.done.schedules = self._count()
+        return self.done
+
+    def _visit(self, node: Node, depth: int, lost_share: float) -> Iterator[tuple[Node, bool]]:
+        """Run from a state; yield the states that follow, and whether it takes a disturbance to get there."""
+        trace = self._checked(node)
+        edges = [point.key for point in trace.points]
+        if depth < MOST_CRASHES:
+            yield from ((point, True) for point in trace.points)
+            for number in range(trace.effects):
+                for what in ("reply", "request"):
+                    if depth == 0 or self.random.random() < lost_share:
+                        unlucky = self._run(node, (number, what))  # type: ignore[arg-type]
+                        self.done.lost += 1
+                        assert unlucky.final is not None
+                        after = (*unlucky.points, unlucky.final)
+                        edges += [point.key for point in after]
+                        yield from ((point, True) for point in after)
+        self.traces[node.key] = edges
+        if node.phase == "migrate":
+            assert trace.final is not None
+            yield completing(trace.final, whole=True), False
+            yield completing(node, whole=False), False
+
+    def _run(self, node: Node, lost: Lost | None = None) -> Trace:
+        self.done.runs += 1
+        try:
+            return run(node, lost)
+        except AssertionError as error:
+            raise AssertionError(self._told(node, f"{type(error).__name__}: {error}")) from error
+
+    def _checked(self, node: Node) -> Trace:
+        """Run undisturbed, and judge the end."""
+        trace = self._run(node)
+        end = trace.final
+        assert end is not None
+        assert not trace.wrong, self._told(node, trace.wrong)
+        if node.phase == "migrate":
+            self.migrated = self.migrated or end
+            same(end, self.migrated, lambda what: self._told(node, what))
+        else:
+            self.completed = self.completed or end
+            assert items(end.tables) == items(start()), self._told(node, "the original is not restored")
+            assert end.journal.obligations() == [], self._told(node, end.journal.obligations())
+            if node.whole:
+                same(end, self.completed, lambda what: self._told(node, what))
+        return trace
+
+    def _told(self, node: Node, what: object) -> str:
+        return f"{what}\nseed {self.seed}, schedule:\n  {node.story()}"
+
+    def _count(self) -> int:
+        """Count the schedules: every path with up to ``MOST_CRASHES`` disturbances whose runs were made."""
+        total, now = 0, {first().key: 1}
+        for _ in range(MOST_CRASHES + 1):
+            total += sum(now.values())
+            later: dict[tuple[object, ...], int] = {}
+            for key, ways in now.items():
+                for point in self.traces.get(key, ()):
+                    if point in self.traces:
+                        later[point] = later.get(point, 0) + ways
+            now = later
+        return total
+
+
+def same(end: Node, model: Node, told: Any) -> None:
+    """Compare two ends: everything set for a while, the people, and what lies about."""
+    assert items(end.tables) == items(model.tables), told("another end state")
+    assert people(end.tables) == people(model.tables), told(f"other accounts: {people(end.tables)}")
+    assert leftovers(end.tables) == leftovers(model.tables), told(f"files are left: {leftovers(end.tables)}")
+
+
+class _AtOnce(ThreadPoolExecutor):
+    """Threads only cost where nothing is waited for."""
+
+    def map(self, fn: Any, *iterables: Any, **more: Any) -> Any:
+        return map(fn, *iterables)
+
+
+@contextmanager
+def without_threads() -> Iterator[None]:
+    """Let the engine observe one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(observe, "ThreadPoolExecutor", _AtOnce)
+        yield
