@@ -29,11 +29,13 @@ def verify(
     ] = None,
     head: Annotated[
         tuple[Path, ...],
-        Parameter(help="An earlier head, kept elsewhere: the log must still hold what it names. May be repeated."),
+        Parameter(
+            help="An earlier head, kept elsewhere: the log must still hold what it names. May be repeated.", negative=""
+        ),
     ] = (),
 ) -> int:
     """Check a log. Exit 0: every record is as it was written; 1: it is not, and every fault is named."""
-    from reconciler.edge.audit_file import inspect
+    from reconciler.edge.audit_check import inspect
 
     path = _log_of(log)
     verdict = inspect(path, public_key, head)
@@ -42,7 +44,8 @@ def verify(
     if public_key is None:
         screen.stderr("the key beside the log was used; whoever could replace it could replace the log", "dim")
     if verdict.faults:
-        screen.stderr(f"{path} is not intact: {len(verdict.faults)} found", "bold red")
+        count = len(verdict.faults)
+        screen.stderr(f"{path} is not intact: {count} fault{'s' if count != 1 else ''}", "bold red")
         return ExitCode.ERROR
     last = f", the last of {verdict.head.at}" if verdict.head else ""
     screen.write(f"{path} is intact: {verdict.count} records{last}, key {verdict.key[:16]}\n")
@@ -58,7 +61,7 @@ def show(
     ] = "text",
 ) -> int:
     """Show what a log says. Exit 1 where it is not intact; what can be read is shown all the same."""
-    from reconciler.edge.audit_file import inspect
+    from reconciler.edge.audit_check import inspect
 
     path = _log_of(log)
     records = list(_records(path))
@@ -79,7 +82,7 @@ def register(app: App) -> None:
 
 
 def _log_of(path: Path) -> Path:
-    from reconciler.edge.audit_file import SUFFIX, audit_path
+    from reconciler.edge.audit_check import SUFFIX, audit_path
 
     if path.name.endswith(SUFFIX):
         return path
@@ -90,7 +93,7 @@ def _log_of(path: Path) -> Path:
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     from reconciler.core.audit_chain import opened
-    from reconciler.edge.audit_file import read_lines
+    from reconciler.edge.audit_check import read_lines
 
     for place, line in enumerate(read_lines(path), 1):
         try:

@@ -96,6 +96,32 @@ def reset(*, dir: Directory = DIRECTORY) -> int:
     return ExitCode.OK
 
 
+@lab.command
+@in_words
+def clock(
+    *,
+    forward: Annotated[str, Parameter(help="How much time passes, such as 9h or 30m.")],
+    host: Annotated[str, Parameter(help="Which host: all, source, target, or its DNS name.")] = "all",
+    dir: Directory = DIRECTORY,
+) -> int:
+    """Let time pass on the simulated hosts, and nowhere else: what their schedulers have to run by then is run."""
+    from reconciler.lab.forest.control import ask
+    from reconciler.lab.settings import LabError, LabPaths
+    from reconciler.resources.dead_man import duration
+
+    try:
+        seconds = duration(forward).total_seconds()
+    except ValueError as error:
+        raise LabError(f"--forward {forward}: {error}") from None
+    done = ask(
+        LabPaths(dir.expanduser().absolute()).control_socket, "advance-clock", {"host": host, "seconds": seconds}
+    )
+    for name, now in done["clock"].items():
+        screen.stderr(f"{name}: it is {now}")
+    screen.stderr(f"{done['ran']} scheduled tasks became due, and were run")
+    return ExitCode.OK
+
+
 @lab.command(name="exec")
 @in_words
 def execute(*command: Annotated[str, Parameter(allow_leading_hyphen=True)], dir: Directory = DIRECTORY) -> int:

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import DesiredStateError, Problem
-from reconciler.core.graph import Graph
-from reconciler.core.resource import Key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.core.graph import Graph
+    from reconciler.core.limits import Limits, Permit
+    from reconciler.core.resource import Declaration, Key
+    from reconciler.core.saved_plan import SavedPlan
     from reconciler.core.targets import Targets
+    from reconciler.edge.state_file import StateFile
     from reconciler.resources.state import State
 
 
@@ -35,6 +40,14 @@ class Loaded:
         """The journal's file."""
         return self.base / self.state.journal / f"{self.state.metadata.name}.db"
 
+    def permit(self, limits: Limits, saved: SavedPlan | None = None, where: str = "") -> Permit:
+        """Return what a run may do: approvals are for what `migration` means; other resources name their own."""
+        from reconciler.core.limits import Permit
+
+        block = self.state.migration
+        meant = frozenset(key for key, found in self.graph.declarations.items() if found.origin[:1] == ("migration",))
+        return Permit(limits, saved, where, block.approvals if block else (), meant)
+
     @property
     def targets(self) -> Targets:
         """What answers."""
@@ -49,19 +62,47 @@ def load(path: Path) -> Loaded:
     Raises:
         DesiredStateError: Everything that is wrong with it.
     """
-    from reconciler.edge.state_file import read
+    from reconciler.core.graph import Graph
+    from reconciler.edge.state_file import read_what_holds
     from reconciler.resources.misfit import Misfit
     from reconciler.resources.resolve import declarations
     from reconciler.resources.state import State
 
-    file = read(path, State)
+    file, problems = read_what_holds(path, State)
+    if file is None:
+        raise DesiredStateError(problems)
+    place = file.positions.__getitem__
     try:
-        graph = Graph(declarations(file.value))
+        declared: Sequence[Declaration] = declarations(file.value)
     except Misfit as misfit:
-        raise DesiredStateError(misfit.located(file.positions.__getitem__)) from None
-    where = {key: file.positions[declaration.origin] for key, declaration in graph.declarations.items()}
-    if graph.faults:
-        raise DesiredStateError(
-            tuple(Problem(fault.what, where.get(fault.key, str(path)), fault.do) for fault in graph.faults)
+        problems += misfit.located(place)
+        declared = misfit.rest
+    graph = Graph(declared)
+    where = {key: place(declaration.origin) for key, declaration in graph.declarations.items()}
+    if not problems or declared:
+        left_out = _keys_left_out(file)
+        problems += tuple(
+            Problem(fault.what, place(fault.origin) if fault.origin else where.get(fault.key, str(path)), fault.do)
+            for fault in graph.faults
+            if fault.missing not in left_out
         )
+    if problems:
+        raise DesiredStateError(problems)
     return Loaded(file.value, graph, where, file.sha256, file.base)
+
+
+def _keys_left_out(file: StateFile[State]) -> set[Key]:
+    """Return the keys that faulty resources would have: who requires one of them is not wrong as well."""
+    from reconciler.resources.kinds import KINDS
+
+    document = file.positions.document.value
+    kept = file.positions.kept
+    if kept is None or not isinstance(document, dict):
+        return set()
+    items = document.get("resources") or []
+    lost = [item for index, item in enumerate(items) if index not in kept and isinstance(item, dict)]
+    return {
+        "/".join([str(item["kind"]), *(str(item.get(name, "")) for name in KINDS[str(item["kind"])].identity)])
+        for item in lost
+        if str(item.get("kind")) in KINDS
+    }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from reconciler import __version__
-from reconciler.cli import lab, verbs
+from reconciler.cli import audit, lab, verbs
 from reconciler.core.errors import AuthenticationFailed, DesiredStateError, NeedsPerson, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode
 
@@ -18,6 +18,7 @@ app = App(
     version=__version__,
 )
 verbs.register(app)
+audit.register(app)
 lab.register(app)
 
 
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str]) -> int:
         stderr("interrupted", "bold yellow")
         return 130
     except BrokenPipeError:
+        return ExitCode.ERROR
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        stderr(f"{error.strerror or error}{place}", "red")
         return ExitCode.ERROR
     return int(result or 0)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from reconciler.engine.events import Event
-
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from reconciler.engine.events import Event
 
 PIPE_COLUMNS = 1000
 
@@ -32,15 +32,15 @@ def write(text: str) -> None:
 
 def stderr(text: str, style: str = "") -> None:
     """Say something that is not result data."""
-    console(stderr=True).print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+    console(stderr=True).print(text, style=style or None, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def console(*, stderr: bool) -> Console:
     """Return a console that respects NO_COLOR; a pipe or a file gets whole lines."""
     from rich.console import Console
 
-    found = Console(stderr=stderr)
-    return found if found.is_terminal else Console(stderr=stderr, width=PIPE_COLUMNS)
+    found = Console(stderr=stderr, markup=False, emoji=False)
+    return found if found.is_terminal else Console(stderr=stderr, width=PIPE_COLUMNS, markup=False, emoji=False)
 
 
 STYLES = {"changed": "green", "failed": "bold red", "waiting": "magenta", "skipped": "dim"}

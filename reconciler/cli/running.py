@@ -5,19 +5,25 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from reconciler.cli import output as screen
+from reconciler.core.errors import UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from reconciler.core.audit import Audit
+    from reconciler.core.limits import Permit
     from reconciler.core.ports import Journal
     from reconciler.core.report import Report
+    from reconciler.core.saved_plan import Origin
     from reconciler.core.targets import Targets
+    from reconciler.edge.secrets import Secrets
     from reconciler.engine.converge import Tools
     from reconciler.engine.intents import Scope
 
@@ -56,15 +62,52 @@ def listening() -> Iterator[StopSignal]:
 
 
 @contextmanager
-def connected(targets: Targets, base: Path, journal: Journal) -> Iterator[Tools]:
-    """Open what a run works with; connections are made when they are needed."""
+def connected(
+    targets: Targets,
+    base: Path,
+    journal: Journal,
+    permit: Permit | None = None,
+    *,
+    log: Path | None = None,
+    whatever: bool = False,
+) -> Iterator[Tools]:
+    """Open what a run works with; connections are made when they are needed.
+
+    Args:
+        permit: What the plan is judged by; by default nothing is refused.
+        log: The audit log; None where nothing will be changed.
+        whatever: Go on without an audit log where it cannot be written: putting back is never held up by it.
+    """
+    from reconciler.core.audit import account_of
+    from reconciler.core.limits import Permit
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.secrets import Secrets
     from reconciler.edge.world import LiveWorld
     from reconciler.engine.converge import Tools
 
-    with listening() as stop, LiveWorld(targets, Secrets(base), base) as world:
-        yield Tools(world, journal, SystemClock(), uuid.uuid4().hex[:12], listen=screen.tell, stopping=stop)
+    secrets = Secrets(base)
+    with ExitStack() as stack:
+        stop = stack.enter_context(listening())
+        world = stack.enter_context(LiveWorld(targets, secrets, base))
+        yield Tools(
+            world, journal, SystemClock(), uuid.uuid4().hex[:12], listen=screen.tell, stopping=stop, permit=permit or Permit(),
+            audit=_audit(stack, log, secrets, whatever), account_of=partial(account_of, targets),
+        )  # fmt: skip
+
+
+def _audit(stack: ExitStack, log: Path | None, secrets: Secrets, whatever: bool) -> Audit:
+    from reconciler.core.audit import AuditError, NoAudit
+    from reconciler.edge.audit_file import AuditFile
+
+    if log is None:
+        return NoAudit()
+    try:
+        return stack.enter_context(AuditFile.open(log, scrub=secrets.scrub))
+    except AuditError as error:
+        if not whatever:
+            raise
+        screen.stderr(f"going on without an audit log: {error}", "bold red")
+        return NoAudit()
 
 
 def carry_out(
@@ -83,6 +126,9 @@ def carry_out(
     journal.record(verb, started, {"run": tools.run, "phase": scope.phase, **detail})
     try:
         result = converge(scope, tools)
+    except UnsafePlan as refusal:
+        journal.record(verb + " refused", tools.clock.now(), {"run": tools.run, "because": refusal.what})
+        raise
     except KeyboardInterrupt:
         still = [promise.key for promise in journal.obligations() if promise.changed_at]
         screen.stderr("stopped; still to be put back: " + (", ".join(still) or "nothing"), "bold yellow")
@@ -109,6 +155,18 @@ def backs(journal: Journal) -> dict[str, str]:
     return {
         promise.key: back_of(revive(promise.declared), revive(promise.baseline)) for promise in journal.obligations()
     }
+
+
+def save(path: Path, report: Report, origin: Origin, owed: list[str]) -> None:
+    """Keep a plan in a file."""
+    from reconciler.core.saved_plan import save_value
+    from reconciler.edge.plan_file import write
+    from reconciler.reports.json_report import document
+
+    assert report.plan is not None
+    changes = document(report)["changes"]
+    write(path, save_value(report.plan, origin, changes, owed=owed, steps_sha256=report.plan.digest))
+    screen.stderr(f"the plan is in {path}; `reconcile apply {path}` carries out exactly that", "green")
 
 
 def show(report: Report, form: Literal["text", "json"]) -> int:

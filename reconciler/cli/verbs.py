@@ -10,8 +10,8 @@ from cyclopts import App, Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
-from reconciler.cli.running import TARGETS, backs, carry_out, connected, remind, show
-from reconciler.core.errors import JournalError
+from reconciler.cli.running import TARGETS, backs, carry_out, connected, remind, save, show
+from reconciler.core.errors import JournalError, UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
 StatePath = Annotated[Path, Parameter(help="The state file.")]
@@ -33,9 +33,14 @@ def validate(state: StatePath) -> int:
     return ExitCode.OK
 
 
-def plan(state: StatePath, *, output: Output = "text") -> int:
-    """Show what would change, in order, and why. Exit 0: nothing; 2: something. Nothing is written anywhere."""
-    return _look(state, "plan", output)
+def plan(
+    state: StatePath,
+    *,
+    output: Output = "text",
+    out: Annotated[Path | None, Parameter(help="Keep the plan in this file, for `reconcile apply FILE`.")] = None,
+) -> int:
+    """Show what would change, in order, and why. Exit 0: nothing; 2: something. Nothing but FILE is written."""
+    return _look(state, "plan", output, out)
 
 
 def drift(state: StatePath, *, output: Output = "text") -> int:
@@ -43,8 +48,10 @@ def drift(state: StatePath, *, output: Output = "text") -> int:
     return _look(state, "drift", output)
 
 
-def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "json"]) -> int:
+def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "json"], out: Path | None = None) -> int:
+    from reconciler.core.limits import Limits, lapsed, owed
     from reconciler.core.report import Report
+    from reconciler.core.saved_plan import Origin
     from reconciler.edge.journal_file import JournalFile
     from reconciler.engine.converge import plan_only
     from reconciler.engine.intents import scope
@@ -53,32 +60,60 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
     loaded = load(path)
     journal = JournalFile.read_only(loaded.journal)
     remind(journal)
-    with connected(loaded.targets, loaded.base, journal) as tools:
+    with connected(loaded.targets, loaded.base, journal, permit := loaded.permit(Limits())) as tools:
         started = tools.clock.now()
         found = plan_only(scope(loaded.graph, loaded.state.phase, journal, revive), tools)
         report = Report(
             verb=verb, run=tools.run, state=loaded.state.metadata.name, phase=loaded.state.phase, started=started,
-            ended=tools.clock.now(), plan=found, where=loaded.where,
+            ended=tools.clock.now(), plan=found, where=loaded.where, back=backs(journal),
         )  # fmt: skip
+        for line in lapsed(permit.approvals, found.digest, started):
+            screen.stderr(line, "magenta")
+        if out is not None:
+            origin = Origin(started, tools.run, report.state, str(path), loaded.sha256)
+            save(out, report, origin, owed(journal.obligations()))
     return show(report, form)
 
 
-def apply(state: StatePath, *, output: Output = "text") -> int:
+def apply(
+    path: Annotated[Path, Parameter(help="The state file, or a plan kept by `reconcile plan STATE --out FILE`.")],
+    *,
+    output: Output = "text",
+    max_changes: Annotated[int | None, Parameter(help="Change at most so many resources forward.")] = None,
+    deletion_share: Annotated[
+        float,
+        Parameter(
+            help="Part of the existing resources, 0 to 1, that may be deleted; one or two deletions always pass."
+        ),
+    ] = 0.3,
+) -> int:
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
+    from reconciler.core.limits import Limits, check_state
+    from reconciler.edge import plan_file
+    from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
     from reconciler.engine.intents import scope
     from reconciler.resources.kinds import revive
 
-    loaded = load(state)
-    name = loaded.state.metadata.name
-    with JournalFile.open(loaded.journal, name, holder=f"apply {state}") as journal:
+    try:
+        limits = Limits(max_changes, deletion_share)
+    except ValueError as error:
+        raise UnsafePlan(str(error)) from error
+    saved = plan_file.read(path)
+    loaded = load(Path(saved.state_path) if saved else path)
+    if saved is not None:
+        check_state(saved, loaded.sha256, str(path))
+    name, permit = loaded.state.metadata.name, loaded.permit(limits, saved, str(path) if saved else "")
+    detail = {"state_sha256": loaded.sha256, **({"plan": saved.digest} if saved else {})}
+    with JournalFile.open(loaded.journal, name, holder=f"apply {path}") as journal:
         remind(journal)
-        with connected(loaded.targets, loaded.base, journal) as tools:
+        log = audit_path(loaded.journal)
+        with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools:
             written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
             if journal.facts(TARGETS).get(TARGETS) != written:
                 journal.note({TARGETS: written}, tools.clock.now())
             whole = scope(loaded.graph, loaded.state.phase, journal, revive)
-            report = carry_out("apply", name, whole, tools, loaded.where, {"state_sha256": loaded.sha256})
+            report = carry_out("apply", name, whole, tools, loaded.where, detail)
     return show(report, output)
 
 
@@ -90,6 +125,7 @@ def revert(
     """Put back everything that is still open, from the journal alone: the state file may be lost."""
     from reconciler.core.graph import Graph
     from reconciler.core.targets import Targets
+    from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
     from reconciler.engine.intents import scope
     from reconciler.resources.kinds import revive
@@ -106,7 +142,8 @@ def revert(
             return ExitCode.OK
         base = Path(str(known.pop("base")))
         hosts = sorted({key.split("/")[1] for key in journal.facts("restart/")})
-        with connected(Targets.model_validate(known), base, journal) as tools:
+        log = audit_path(file)
+        with connected(Targets.model_validate(known), base, journal, log=log, whatever=True) as tools:
             whole = scope(Graph(restarts_of(hosts)), "complete", journal, revive)
             report = carry_out("revert", file.stem, whole, tools, {}, {})
     return show(report, output)

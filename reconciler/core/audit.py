@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel
-
-from reconciler.core.audit_chain import canonical, digest
+from reconciler.core.canonical import digest_of, plain
 from reconciler.core.errors import ReconcileError
 from reconciler.core.plan import Change, Direction
 from reconciler.core.resource import Key, Resource
-from reconciler.core.secret import CredentialPart, SecretRef, Template
 from reconciler.core.steps import AddEntry, DeleteEntry, Effect, ModifyEntry, RunTask, Step
 from reconciler.core.targets import Targets
 
@@ -22,7 +18,7 @@ MEMBERS_SHOWN = 10
 MEMBERS_KEPT = 1000
 """Longer collections are kept as their length, their digest and their first members."""
 
-Event = Literal["sending", "done", "refused", "unknown", "read"]
+Stage = Literal["sending", "done", "refused", "unknown", "read"]
 """``sending`` stands before the effect, one of the next three after it, ``read`` after looking at the resource again."""
 
 
@@ -58,7 +54,7 @@ class Record:
         after: The same fields, as they were read once it was done; None where nothing was read yet.
     """
 
-    event: Event
+    event: Stage
     key: Key
     direction: Direction
     step: str
@@ -68,7 +64,7 @@ class Record:
     origin: Origin
 
     @classmethod
-    def about(cls, step: Step, change: Change, event: Event, origin: Origin) -> Self:
+    def about(cls, step: Step, change: Change, event: Stage, origin: Origin) -> Self:
         """Return the record of an effect that is about to be sent, or was."""
         before, wanted = _sides(change)
         return cls(event, change.key, change.direction, str(step), before, wanted, None, origin)
@@ -85,7 +81,7 @@ class Record:
         if self.origin.at.tzinfo is None:
             raise ValueError("a time without a time zone")
         at = self.origin.at.astimezone(UTC).isoformat()
-        own = {name: plain(getattr(self, name)) for name in self.__slots__ if name != "origin"}
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "origin"}
         return {**own, "run": self.origin.run, "plan": self.origin.plan, "account": self.origin.account, "at": at}
 
 
@@ -109,15 +105,21 @@ class NoAudit:
 
 
 def account_of(targets: Targets, effect: Effect) -> str:
-    """Return the username under which an effect changes the world; the password is never looked up."""
-    if isinstance(effect, RunTask):
-        name = effect.credential
-    elif isinstance(effect, AddEntry | ModifyEntry | DeleteEntry):
-        name = targets.domains[effect.domain].credential
-    else:
-        host = targets.hosts[effect.host]
-        name = host.credential or targets.domains[host.domain].credential
-    return targets.credentials[name].username
+    """Return the username under which an effect changes the world, empty where no target is known for it.
+
+    The password is never looked up.
+    """
+    try:
+        if isinstance(effect, RunTask):
+            name = effect.credential
+        elif isinstance(effect, AddEntry | ModifyEntry | DeleteEntry):
+            name = targets.domains[effect.domain].credential
+        else:
+            host = targets.hosts[effect.host]
+            name = host.credential or targets.domains[host.domain].credential
+        return targets.credentials[name].username
+    except KeyError:
+        return ""  # the world says what is wrong with such an effect; the log is not the place
 
 
 def _sides(change: Change) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -136,33 +138,15 @@ def _fields(resource: Resource, names: tuple[str, ...]) -> dict[str, Any]:
     """Return whether it is there, and if so its fields: absent is not null."""
     if resource.ensure == "absent":
         return {"ensure": "absent"}
-    return {"ensure": "present", **{name: plain(getattr(resource, name)) for name in names}}
+    return {"ensure": "present", **{name: _shortened(plain(getattr(resource, name))) for name in names}}
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON values: secrets as references, long collections in short, bytes by their digest."""
-    if value is None or isinstance(value, bool | int | float):
+def _shortened(value: Any) -> Any:
+    """Return JSON values with long lists as their length, digest and first members, so that a record stays a line."""
+    if isinstance(value, dict):
+        return {name: _shortened(item) for name, item in value.items()}
+    if not isinstance(value, list):
         return value
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()}>"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, SecretRef | Template | CredentialPart):
-        return str(value)  # where it lives, never what it is
-    if isinstance(value, BaseModel):
-        return plain(dict(value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, frozenset | set):
-        return _short(sorted((plain(item) for item in value), key=canonical))
-    if isinstance(value, list | tuple):
-        return _short([plain(item) for item in value])
-    return str(value)
-
-
-def _short(members: list[Any]) -> Any:
-    if len(members) <= MEMBERS_KEPT:
-        return members
-    return {"count": len(members), "sha256": digest(members), "first": members[:MEMBERS_SHOWN]}
+    if len(value) > MEMBERS_KEPT:
+        return {"count": len(value), "sha256": digest_of(value), "first": value[:MEMBERS_SHOWN]}
+    return [_shortened(item) for item in value]

@@ -5,25 +5,21 @@ The law: a record goes into the hash of the next one, and a signed head names th
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from reconciler.core.canonical import canonical, digest_of
 
 VERSION = 1
 START = "0" * 64
 """What the first record names as the hash before it."""
 
 
-def canonical(value: Any) -> bytes:
-    """Return the one way to write JSON values down: keys sorted, no blanks, everything but ASCII escaped."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 of JSON values in their canonical form."""
-    return hashlib.sha256(canonical(value)).hexdigest()
+def written(value: Mapping[str, Any]) -> bytes:
+    """Return JSON values as they stand in a file: in one way only, on a line of their own."""
+    return canonical(value).encode("ascii") + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +33,40 @@ class Head:
     def signed(self) -> bytes:
         """Return the bytes that a signature covers; their first line keeps it from meaning anything else."""
         named = {"count": self.count, "hash": self.hash, "at": self.at, "v": VERSION}
-        return b"reconciler audit head\n" + canonical(named)
+        return b"reconciler audit head\n" + canonical(named).encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a log. ``number`` is the record's, 0 where it is about the head."""
+    """One thing that is wrong with a log.
+
+    Attributes:
+        number: Of the record; 0 where it is about the head.
+        last: Of the last record, where it is about several.
+    """
 
     number: int
     what: str
+    last: int = 0
 
     def __str__(self) -> str:
+        if self.last > self.number:
+            return f"records {self.number} to {self.last}: {self.what}"
         return f"record {self.number}: {self.what}" if self.number else f"head: {self.what}"
 
 
 NO_HEAD = Fault(0, "there is none: nothing says where the log ends")
 
 
-def seal(written: Mapping[str, Any], after: Head) -> tuple[bytes, Head]:
+def seal(fields: Mapping[str, Any], after: Head) -> tuple[bytes, Head]:
     """Return the line of a record that follows ``after``, and the head that names it.
 
     Args:
-        written: The record's fields as JSON values.
+        fields: The record's, as JSON values.
     """
-    body = {**written, "v": VERSION, "number": after.count + 1, "previous": after.hash}
-    found = digest(body)
-    return canonical({**body, "hash": found}) + b"\n", Head(after.count + 1, found, str(written["at"]))
+    body = {**fields, "v": VERSION, "number": after.count + 1, "previous": after.hash}
+    found = digest_of(body)
+    return written({**body, "hash": found}), Head(after.count + 1, found, str(fields["at"]))
 
 
 def opened(line: bytes) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def opened(line: bytes) -> dict[str, Any]:
         raise ValueError("is cut off")
     try:
         found: Any = json.loads(line.decode("ascii"))
-        exact = isinstance(found, dict) and canonical(found) + b"\n" == line
+        exact = isinstance(found, dict) and written(found) == line
     except (ValueError, RecursionError):
         raise ValueError("cannot be read") from None
     if not exact:
@@ -96,23 +100,16 @@ class Chain:
 
     Attributes:
         count: Number of the last record that stands in its place.
-        at: Its time.
         hashes: By number, of the records that were asked for.
     """
 
     def __init__(self, watch: Collection[int] = ()) -> None:
         self.count = 0
-        self.at = ""
         self.last: str | None = START  # None after a record that could not be read
         self.hashes: dict[int, str] = {0: START}
         self._watch = frozenset(watch)
         self._gaps: list[range] = []
         self._late: set[int] = set()
-
-    @property
-    def head(self) -> Head:
-        """What a head would have to name."""
-        return Head(self.count, self.last or "", self.at)
 
     def follow(self, line: bytes) -> Iterator[Fault]:
         """Take the next line, and say what is wrong with it."""
@@ -120,13 +117,13 @@ class Chain:
         try:
             found = opened(line)
         except ValueError as error:
-            self._stand(due, None, "")
+            self._stand(due, None)
             yield Fault(due, str(error))
             return
         number = found["number"]
         body = {name: value for name, value in found.items() if name != "hash"}
-        if digest(body) != found["hash"]:
-            self._stand(due, found["hash"], str(found.get("at", "")))
+        if digest_of(body) != found["hash"]:
+            self._stand(due, found["hash"])
             yield Fault(due, "was altered: its content does not match its hash")
         elif number < due:
             yield self._behind(number)
@@ -135,10 +132,10 @@ class Chain:
                 self._gaps.append(range(due, number))
             elif self.last is not None and found["previous"] != self.last:
                 yield Fault(number, "does not follow from the record before it: one of the two was replaced")
-            self._stand(number, found["hash"], str(found.get("at", "")))
+            self._stand(number, found["hash"])
 
-    def _stand(self, number: int, found: str | None, at: str) -> None:
-        self.count, self.last, self.at = number, found, at
+    def _stand(self, number: int, found: str | None) -> None:
+        self.count, self.last = number, found
         if found is not None and number in self._watch:
             self.hashes[number] = found
 
@@ -167,7 +164,7 @@ class Chain:
 
 def _absent(first: int, last: int, how: str) -> Iterator[Fault]:
     if first <= last:
-        yield Fault(first, f"is {how}" if first == last else f"to record {last}: {how}")
+        yield Fault(first, how, last)
 
 
 def verify(lines: Iterable[bytes], head: Head | None, kept: Sequence[Head] = ()) -> list[Fault]:

@@ -47,6 +47,6 @@ def _fields(back: Resource, ours: Resource, current: Resource) -> tuple[Conflict
                 for key in {**mine, **now}
                 if now.get(key) != mine.get(key) and now.get(key) != was.get(key)
             ]
-        elif now != mine and (back.ensure == "absent" or now != original):
+        elif now is not None and now != mine and (back.ensure == "absent" or now != original):
             found.append(Conflict(name, original, mine, now))
     return tuple(found)

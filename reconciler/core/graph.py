@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ class GraphFault:
     key: Key
     what: str
     do: str
+    origin: Sequence[str | int] | None = None  # where it is, when that is not where the key is declared
+    missing: Key = ""  # the key that nothing has
 
 
 class Graph:
@@ -46,13 +48,9 @@ class Graph:
     def _admit(self, declaration: Declaration) -> None:
         key = declaration.resource.key
         if key in self.declarations:
-            self.faults.append(
-                GraphFault(
-                    key,
-                    f"the resource '{key}' is declared twice",
-                    "keep one of them; `reconcile graph` shows what `migration` declares",
-                )
-            )
+            what = f"the resource '{key}' is declared twice"
+            do = "keep one of them; `reconcile graph` shows what `migration` declares"
+            self.faults.append(GraphFault(key, what, do, declaration.origin))
             return
         self.declarations[key] = declaration
 
@@ -65,11 +63,9 @@ class Graph:
                     GraphFault(resource.key, f"'{resource.key}' requires itself", "remove it from `after`")
                 )
             elif need.key not in self.declarations:
-                self.faults.append(
-                    GraphFault(
-                        resource.key, f"no resource has the key '{need.key}'", "declare it, or remove it from `after`"
-                    )
-                )
+                what = f"no resource has the key '{need.key}'"
+                do = "declare it, or remove it from `after`"
+                self.faults.append(GraphFault(resource.key, what, do, missing=need.key))
             else:
                 self._check_phases(resource, self.declarations[need.key].resource)
                 merged.setdefault(need.key, need.because)

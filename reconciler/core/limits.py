@@ -157,11 +157,15 @@ class Permit:
     Attributes:
         saved: The plan that is followed; None where the run makes its own.
         where: File of that plan, for messages.
+        approvals: As the state file declares them.
+        approvable: Keys of the resources that they are for.
     """
 
     limits: Limits = field(default_factory=Limits)
     saved: SavedPlan | None = None
     where: str = ""
+    approvals: tuple[AnyApproval, ...] = ()
+    approvable: frozenset[Key] = frozenset()
 
     def accept(self, plan: Plan, obligations: Iterable[Obligation]) -> None:
         """Let a run begin, or not. Call it with the plan of the first round, before that round writes or sends anything.

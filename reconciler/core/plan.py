@@ -11,7 +11,7 @@ from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
 from reconciler.core.graph import Graph, dependents
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.query import Query, Recall, Rows
-from reconciler.core.resource import Declaration, Difference, Key, Need, Resource, differences
+from reconciler.core.resource import After, Declaration, Difference, Key, Need, Resource, differences
 from reconciler.core.steps import Note, Step
 from reconciler.core.values import Phase
 
@@ -78,13 +78,18 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Every change that one round would make, in the order in which it would make them."""
+    """Every change that one round would make, in the order in which it would make them.
+
+    Attributes:
+        digest: What approvals are bound to: ``steps_digest`` of the plan with every approval given.
+    """
 
     phase: Phase
     changes: tuple[Change, ...] = ()
     unchanged: tuple[Key, ...] = ()
     errors: Mapping[Key, ReconcileError] = field(default_factory=dict)
     observed: Mapping[Key, Resource] = field(default_factory=dict)
+    digest: str = ""
 
     @property
     def quiet(self) -> bool:
@@ -130,22 +135,25 @@ def intend(
 def with_orphans(graph: Graph, orphans: Sequence[tuple[Resource, tuple[Key, ...]]]) -> Graph:
     """Add what is in the journal but no longer in the state file, so that it can go back.
 
+    Promises of different state files may require each other in a circle. Then their requirements are dropped: to go
+    back in some order is better than not to go back.
+
     Args:
         orphans: Resources as they were declared, with the keys that each one required.
     """
-    known = set(graph.declarations) | {resource.key for resource, _ in orphans}
-    extra = [
-        Declaration(resource.model_copy(update={"during": frozenset(), "after": _after(resource, requires, known)}))
-        for resource, requires in orphans
-        if resource.key not in graph.declarations
-    ]
-    return Graph([*graph.declarations.values(), *extra]) if extra else graph
+    lost = [(resource, requires) for resource, requires in orphans if resource.key not in graph.declarations]
+    if not lost:
+        return graph
+    known = set(graph.declarations) | {resource.key for resource, _ in lost}
+    whole = Graph([*graph.declarations.values(), *(_orphan(resource, requires, known) for resource, requires in lost)])
+    if whole.order:
+        return whole
+    return Graph([*graph.declarations.values(), *(_orphan(resource, (), known) for resource, _ in lost)])
 
 
-def _after(resource: Resource, requires: tuple[Key, ...], known: set[Key]) -> tuple[object, ...]:
-    from reconciler.core.resource import After
-
-    return tuple(After(key=key, because="required when it was changed") for key in requires if key in known)
+def _orphan(resource: Resource, requires: tuple[Key, ...], known: set[Key]) -> Declaration:
+    after = tuple(After(key=key, because="required when it was changed") for key in requires if key in known)
+    return Declaration(resource.model_copy(update={"during": frozenset(), "after": after}))
 
 
 def walk_order(graph: Graph, intents: Mapping[Key, Intent]) -> list[Key]:

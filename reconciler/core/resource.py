@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PrivateAttr, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from reconciler.core.query import Query, Rows
 from reconciler.core.steps import Step
@@ -33,6 +35,15 @@ class After(BaseModel):
     @classmethod
     def _from_text(cls, value: Any) -> Any:
         return {"key": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {
+            "anyOf": [
+                {"type": "string", "description": "Key of the resource."},
+                handler.resolve_ref_schema(handler(schema)),
+            ]
+        }
 
 
 class Need(NamedTuple):

@@ -6,7 +6,7 @@ The law: what was looked through is what runs. A file that was altered, another 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -186,21 +186,12 @@ def steps_digest(changes: Iterable[Change]) -> str:
     Times, gates and approvals are not in it, so that it stays the same when the approval is given. Compute it from the
     plan that ``limits.foreseen`` returns: some kinds know their steps only with the approval.
     """
-    return digest_of([[change.key, digest] for change, digest in ((c, _text_digest(c)) for c in changes)])
-
-
-def steps_by_key(changes: Iterable[Change]) -> dict[Key, str]:
-    """Return the digest of each change, of what ``steps_digest`` covers."""
-    return {change.key: _text_digest(change) for change in changes}
-
-
-def continues(changes: Iterable[Change], begun: Mapping[Key, str]) -> bool:
-    """Return whether these changes are what is left of an approved plan.
-
-    Args:
-        begun: ``steps_by_key`` of the plan that was approved.
-    """
-    return all(begun.get(key) == digest for key, digest in steps_by_key(changes).items())
+    return digest_of(
+        [
+            [c.key, c.direction, plain(c.differs), [[s.says, str(s.effect), s.risk] for s in c.steps], c.pending]
+            for c in changes
+        ]
+    )
 
 
 def seen(resource: Resource) -> Seen:
@@ -219,11 +210,6 @@ def planned(change: Change) -> Planned:
     value = {"differs": plain(change.differs), "sends": sends, "pending": change.pending}
     waits = (change.gate.approval or change.gate.what) if change.gate else ""
     return Planned(key=change.key, direction=change.direction, sha256=digest_of(value), waits=waits)
-
-
-def _text_digest(change: Change) -> str:
-    steps = [[step.says, str(step.effect), step.risk] for step in change.steps]
-    return digest_of([change.key, change.direction, plain(change.differs), steps, change.pending])
 
 
 def _moved_one(saved: SavedPlan, plan: Plan, key: Key) -> str:

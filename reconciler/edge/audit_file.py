@@ -9,59 +9,23 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from reconciler.core.audit import AuditError, Record
-from reconciler.core.audit_chain import NO_HEAD, START, Chain, Fault, Head, against, seal
-from reconciler.edge.audit_key import (
-    check_head,
-    fingerprint,
-    private_pem,
-    public_pem,
-    read_private,
-    read_public,
-    signed,
-    small,
-)
+from reconciler.core.audit_chain import START, Fault, Head, seal
+from reconciler.edge.audit_check import Files, Found, content_of, in_words, look
+from reconciler.edge.audit_key import private_pem, public_pem, read_private, signed
 from reconciler.edge.journal_storage import prepare_directory
 
-SUFFIX = ".audit.jsonl"
-LOOKS = 5
 SECRET_FIELDS = ("step", "before", "wanted", "after")
 """Fields with text from the state file or the world, where a secret that was looked up could stand."""
 
 Scrub = Callable[[str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """The files of one log."""
-
-    log: Path
-    head: Path
-    coming: Path  # the head of the record that is being written
-    key: Path
-    public: Path
-
-    @classmethod
-    def of(cls, log: Path) -> Self:
-        """Return the files beside ``log``, whose name ends in ``.audit.jsonl``."""
-        if not log.name.endswith(SUFFIX):
-            raise ValueError(f"the name of an audit log ends in {SUFFIX}: {log}")
-        stem = log.name.removesuffix(".jsonl")
-        return cls(log, *(log.with_name(stem + end) for end in (".head", ".head.next", ".key", ".pub")))
-
-
-def audit_path(journal: Path) -> Path:
-    """Return where the audit log of a journal is: ``<name>.audit.jsonl`` beside it."""
-    return journal.with_suffix(SUFFIX)
 
 
 class AuditFile:
@@ -91,7 +55,7 @@ class AuditFile:
         """
         files = Files.of(path)
         prepare_directory(path.parent)
-        with _in_words(path):
+        with in_words(path):
             key = _own_key(files)
             descriptor = _open_log(path)
             try:
@@ -123,7 +87,7 @@ class AuditFile:
         Raises:
             AuditError: It is not there for certain. Nothing more can be added before the log is opened anew.
         """
-        with self._turn, _in_words(self._files.log):
+        with self._turn, in_words(self._files.log):
             self._check()
             line, head = seal(self._clean(record.fields()), self._head)
             self._sound = False
@@ -170,129 +134,6 @@ def _struck(value: Any, scrub: Scrub) -> Any:
     return [_struck(item, scrub) for item in value] if isinstance(value, list) else value
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """How a log was found.
-
-    Attributes:
-        head: What the log is signed up to; None before the first record.
-        torn: Bytes at the end that a crash left of a record whose effect was never sent.
-        whole: Bytes before them.
-        coming: The head that was about to take the old one's place has to: its record is complete.
-    """
-
-    faults: tuple[Fault, ...]
-    head: Head | None
-    count: int
-    whole: int
-    torn: int = 0
-    coming: bool = False
-
-
-def look(
-    files: Files, key: Ed25519PublicKey, kept: Sequence[Head] = (), *, instead: Head | None = None
-) -> Found:
-    """Follow a log from its first record to its last, and compare it with its head.
-
-    Args:
-        kept: Heads that were kept elsewhere.
-        instead: What stands in for the head beside the log where there is none.
-    """
-    head, faults = _head(files.head, key, instead)
-    seen = head.count if head else 0
-    chain = Chain({seen, seen + 1, *(found.count for found in kept)})
-    whole, torn = 0, b""
-    for line in _lines(files.log):
-        if not line.endswith(b"\n"):
-            torn = line
-            break
-        whole += len(line)
-        faults += chain.follow(line)
-    # Looked at last: a writer at work puts it there before its record.
-    coming, _ = _head(files.coming, key)
-    crashed = coming is not None and coming.count == seen + 1 and not faults
-    promoted = crashed and chain.count == seen + 1
-    if promoted:
-        head = coming
-    if torn and not (crashed and chain.count == seen):
-        faults.append(Fault(chain.count + 1, "is cut off"))
-    if head is None and chain.count and not faults:
-        faults.append(NO_HEAD)
-    faults += against(chain, head, kept)
-    return Found(tuple(faults), head, chain.count, whole, len(torn), promoted)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What an offline check of a log came to; ``key`` is the fingerprint of the key that it was checked with."""
-
-    faults: tuple[Fault, ...]
-    count: int
-    head: Head | None
-    key: str
-
-
-def inspect(log: Path, public_key: Path | None = None, kept: Sequence[Path] = ()) -> Verdict:
-    """Check a log without changing anything, also beside a writer at work.
-
-    Args:
-        public_key: A copy of the key kept elsewhere; the one beside the log where not given.
-        kept: Copies of earlier heads. The first stands in for the head beside the log where that is gone.
-
-    Raises:
-        AuditError: There is no log, no key, or a kept head that this key did not sign.
-    """
-    files = Files.of(log)
-    with _in_words(log):
-        key = read_public(public_key or files.public)
-        heads = [_kept_head(path, key) for path in kept]
-        for _ in range(LOOKS):
-            before = _content(files.head)
-            gone = before is None and bool(heads)
-            found = look(files, key, heads[1:] if gone else heads, instead=heads[0] if gone else None)
-            if _content(files.head) == before:
-                break
-    faults = found.faults
-    if found.head is None and not any(fault.number == 0 for fault in faults):
-        faults = (*faults, NO_HEAD)
-    return Verdict(faults, found.count, found.head, fingerprint(key))
-
-
-def read_lines(log: Path) -> Iterator[bytes]:
-    """Return the lines of a log as they are, for showing."""
-    with _in_words(log):
-        yield from _lines(log)
-
-
-def _lines(log: Path) -> Iterator[bytes]:
-    with log.open("rb") as stream:
-        yield from stream
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return small(path)
-    except FileNotFoundError:
-        return None
-
-
-def _head(path: Path, key: Ed25519PublicKey, instead: Head | None = None) -> tuple[Head | None, list[Fault]]:
-    content = _content(path)
-    if content is None:
-        return instead, []
-    try:
-        return check_head(content, key), []
-    except ValueError as error:
-        return None, [Fault(0, str(error))]
-
-
-def _kept_head(path: Path, key: Ed25519PublicKey) -> Head:
-    try:
-        return check_head(small(path), key)
-    except ValueError as error:
-        raise AuditError(f"the head kept elsewhere {error}", where=str(path), do="give another copy of it") from None
-
-
 def _own_key(files: Files) -> Ed25519PrivateKey:
     """Read the signing key, or make one where there is no log yet; see that the exported half is there."""
     if files.key.is_symlink() or files.key.exists():
@@ -307,7 +148,7 @@ def _own_key(files: Files) -> Ed25519PrivateKey:
         key = Ed25519PrivateKey.generate()
         _place(files.key, private_pem(key), 0o600)
     public = public_pem(key.public_key())
-    there = _content(files.public)
+    there = content_of(files.public)
     if there is None:
         _place(files.public, public, 0o644)
     elif there != public:
@@ -352,8 +193,7 @@ def _tampered(files: Files, faults: Sequence[Fault]) -> AuditError:
     return AuditError(
         f"the audit log is not what was signed: {faults[0]}{more}",
         where=str(files.log),
-        do=f"`reconcile audit verify {files.log}` names every fault
-"
+        do=f"`reconcile audit verify {files.log}` names every fault\n"
         f"move {stem}.* away and keep them, they are evidence; a new log begins then",
     )
 
@@ -390,22 +230,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _in_words(path: Path) -> Iterator[None]:
-    """Turn errors of the system into ones that say what to do."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise AuditError(
-            "a file of the audit log is not there",
-            where=str(error.filename or path),
-            do="the first effect begins a log; to check copies, give the log, and its key and head if they lie elsewhere",
-        ) from error
-    except OSError as error:
-        raise AuditError(
-            f"the audit log cannot be used: {error.strerror or error}",
-            where=str(error.filename or path),
-            do="check the path, its permissions and the room on the disk",
-        ) from error

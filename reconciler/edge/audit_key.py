@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from reconciler.core.audit import AuditError
-from reconciler.core.audit_chain import VERSION, Head, canonical
+from reconciler.core.audit_chain import VERSION, Head, written
 from reconciler.edge.regular_file import read_regular
 
 LIMIT = 64 * 1024
@@ -89,7 +89,7 @@ def signed(head: Head, key: Ed25519PrivateKey) -> bytes:
     """Return the content of a head file."""
     named = {"v": VERSION, "count": head.count, "hash": head.hash, "at": head.at}
     proof = {"key": fingerprint(key.public_key()), "signature": key.sign(head.signed()).hex()}
-    return canonical({**named, **proof}) + b"\n"
+    return written({**named, **proof})
 
 
 def check_head(content: bytes, key: Ed25519PublicKey) -> Head:
@@ -102,7 +102,7 @@ def check_head(content: bytes, key: Ed25519PublicKey) -> Head:
         found = json.loads(content.decode("ascii"))
         head = Head(found["count"], found["hash"], found["at"])
         signature, signer = bytes.fromhex(found["signature"]), str(found["key"])
-        exact = canonical({**found, "v": VERSION, "signature": signature.hex()}) + b"\n" == content
+        exact = written({**found, "v": VERSION, "signature": signature.hex()}) == content
     except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError("cannot be read") from None
     if not exact or type(head.count) is not int:
@@ -123,7 +123,8 @@ def small(path: Path, check: Callable[[os.stat_result], None] = lambda status: N
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise AuditError(f"cannot be read: {error.strerror or error}", where=str(path)) from error
+        what = f"a file of the audit log cannot be read: {error.strerror or error}"
+        raise AuditError(what, where=str(path), do="check the path and its permissions") from error
     if len(content) > LIMIT:
-        raise AuditError("is far too large for what it should be", where=str(path))
+        raise AuditError("this file is far too large for what it should be", where=str(path), do="give the right one")
     return content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_PROBLEMS = 100
+ITEMS = "resources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,14 @@ class Positions:
 
     path: Path
     document: Document
+    kept: tuple[int, ...] | None = None  # of `resources`, where some of them were left out
 
     def __getitem__(self, origin: Sequence[str | int]) -> str:
         """Return ``file:line:column`` of the value at ``origin``, or of the nearest one above it."""
-        return _where(self.path, self.document.mark(origin))
+        place = tuple(origin)
+        if self.kept is not None and len(place) > 1 and place[0] == ITEMS and isinstance(place[1], int):
+            place = (ITEMS, self.kept[place[1]], *place[2:])
+        return _where(self.path, self.document.mark(place))
 
     def key(self, origin: Sequence[str | int]) -> str:
         """Return ``file:line:column`` of the key at the end of ``origin``."""
@@ -61,6 +67,21 @@ def read(path: Path, model: type[M]) -> StateFile[M]:
     Raises:
         DesiredStateError: It cannot be read or is wrong; all that is wrong at once.
     """
+    file, problems = read_what_holds(path, model)
+    if file is None or problems:
+        raise DesiredStateError(problems)
+    return file
+
+
+def read_what_holds(path: Path, model: type[M]) -> tuple[StateFile[M] | None, tuple[Problem, ...]]:
+    """Read a state file as far as it holds, so that what is wrong further on can be told at the same time.
+
+    Returns:
+        The file without its faulty parts, None where nothing is left of it, and all that is wrong with them.
+
+    Raises:
+        DesiredStateError: It cannot be read at all.
+    """
     content = _bytes(path)
     document = compose(_text(path, content))
     value: M | None = None
@@ -72,9 +93,44 @@ def read(path: Path, model: type[M]) -> StateFile[M]:
         faults = faults + [
             fault for fault in found if not any(fault.path[:depth] in explained for depth in range(len(fault.path) + 1))
         ]
-    if value is None or faults:
-        raise DesiredStateError(tuple(_problems(path, faults)))
-    return StateFile(value, Positions(path, document), hashlib.sha256(content).hexdigest(), path.absolute().parent)
+    kept: tuple[int, ...] | None = None
+    if value is None and document.readable:
+        value, kept = _without(document, faults, model)
+    problems = tuple(_problems(path, faults))
+    if value is None:
+        return None, problems
+    positions = Positions(path, document, kept)
+    return StateFile(value, positions, hashlib.sha256(content).hexdigest(), path.absolute().parent), problems
+
+
+def _without(document: Document, faults: Sequence[Fault], model: type[M]) -> tuple[M | None, tuple[int, ...] | None]:
+    """Leave out faulty resources and faulty keys, and validate the rest; None where that is not enough."""
+    rest = copy.deepcopy(document.value)
+    if not isinstance(rest, dict):
+        return None, None
+    items = rest.get(ITEMS)
+    lost = {fault.path[1] for fault in faults if len(fault.path) > 1 and fault.path[0] == ITEMS}
+    kept = tuple(index for index in range(len(items) if isinstance(items, list) else 0) if index not in lost)
+    if isinstance(items, list):
+        rest[ITEMS] = [items[index] for index in kept]
+    for fault in faults:
+        if fault.path and fault.path[0] != ITEMS:
+            _take_out(rest, fault.path)
+    try:
+        return model.model_validate(rest), kept
+    except ValidationError:
+        return None, None
+
+
+def _take_out(node: object, path: Sequence[str | int]) -> None:
+    for part in path[:-1]:
+        if isinstance(node, dict | list):
+            try:
+                node = node[part]  # type: ignore[index]
+            except (KeyError, IndexError, TypeError):
+                return
+    if isinstance(node, dict):
+        node.pop(path[-1], None)
 
 
 def _validate(document: Document, model: type[M]) -> tuple[M | None, list[Fault]]:

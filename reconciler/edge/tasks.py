@@ -13,19 +13,13 @@ from reconciler.core.errors import Refused, UnexpectedAnswer, Unreachable, World
 from reconciler.core.query import Argument, Command, Row, Rows, show
 from reconciler.core.secret import CredentialPart, Template
 from reconciler.core.steps import RunTask
+from reconciler.core.task_xml import NO_TASK, task_xml
 from reconciler.edge import files
 from reconciler.edge.accounts import holds_secret
-from reconciler.edge.task_definition import task_xml
 
 RUNNING = 267009  # SCHED_S_TASK_RUNNING
 NEVER_RAN = 267011  # SCHED_S_TASK_HAS_NOT_RUN
 STARTING_S = 60.0
-_NO_TASK = (
-    "CmdletizationQuery_NotFound_TaskName",
-    "CmdletizationQuery_NotFound",
-    "HRESULT 0x80070002",
-    "HRESULT 0x80041002",
-)
 _STATES = {0: "Unknown", 1: "Disabled", 2: "Queued", 3: "Ready", 4: "Running"}
 _BUSY = ("Running", "Queued")
 _LOG_MARK = re.compile(r"\[log (\d+) ([0-9a-f]{16})\]")
@@ -154,7 +148,7 @@ def _name(part: object, username: str, credential: str) -> str:
 
 
 def _find(run: files.Run, names: Names) -> Row | None:
-    rows = run(names.command("Get-ScheduledTask", absent=_NO_TASK))
+    rows = run(names.command("Get-ScheduledTask", absent=NO_TASK))
     return rows[0] if rows else None
 
 
@@ -212,7 +206,7 @@ def _await(run: files.Run, names: Names, patience: Patience) -> int:
                 )
         patience.rest()
     with suppress(WorldError):
-        run(names.command("Stop-ScheduledTask", absent=_NO_TASK))
+        run(names.command("Stop-ScheduledTask", absent=NO_TASK))
     raise Unreachable(
         f"the scheduled task '{names.task}' did not end in time and was stopped", target=names.host, sent=True
     )
@@ -230,7 +224,7 @@ def _result(run: files.Run, names: Names) -> int | None:
         )
     if _state(task) in _BUSY:
         return None
-    rows = run(names.command("Get-ScheduledTaskInfo", absent=_NO_TASK))
+    rows = run(names.command("Get-ScheduledTaskInfo", absent=NO_TASK))
     code = rows[0].get("LastTaskResult") if rows else None
     if not isinstance(code, int):
         raise UnexpectedAnswer(
@@ -240,7 +234,7 @@ def _result(run: files.Run, names: Names) -> int | None:
 
 
 def _remove(run: files.Run, names: Names) -> None:
-    run(names.command("Unregister-ScheduledTask", ("Confirm", False), absent=_NO_TASK))
+    run(names.command("Unregister-ScheduledTask", ("Confirm", False), absent=NO_TASK))
 
 
 def _mark_in(task: Row) -> LogMark:

@@ -6,17 +6,21 @@ failed observation never leads to a change.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
 
+from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
 from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
 from reconciler.core.graph import Graph
-from reconciler.core.plan import Change, Finding, Plan, blockers, build, examine, walk_order
+from reconciler.core.limits import Permit, foreseen, grant, standing
+from reconciler.core.plan import Change, Finding, Observation, Plan, blockers, build, examine, walk_order
 from reconciler.core.ports import Clock, Journal, Obligation, World
 from reconciler.core.query import Recall, Rows
 from reconciler.core.report import Outcome, Status
 from reconciler.core.resource import Key, Resource
-from reconciler.core.steps import Step
+from reconciler.core.saved_plan import steps_digest
+from reconciler.core.steps import Effect, Step
 from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import OURS, Scope, freeze, untouched
 from reconciler.engine.observe import observe, observe_all, recall
@@ -37,6 +41,10 @@ class Tools:
     run: str
     listen: Listener = nobody
     stopping: Callable[[], bool] = lambda: False
+    permit: Permit = field(default_factory=Permit)
+    audit: Audit = field(default_factory=NoAudit)
+    account_of: Callable[[Effect], str] = lambda effect: ""
+    plan: str = ""  # digest of the plan that this round follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,8 @@ class Progress:
     status: dict[Key, Status] = field(default_factory=dict)
     errors: dict[Key, ReconcileError] = field(default_factory=dict)
     because: dict[Key, str] = field(default_factory=dict)
+    ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
+    plan: Plan | None = None  # of the round that is under way
 
     def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
         """Note how it stands with one resource; what was changed once in a run stays changed."""
@@ -79,14 +89,12 @@ def plan_only(scope: Scope, tools: Tools) -> Plan:
     observations = observe_all(
         {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
     )
-    return build(scope.graph, scope.phase, scope.intents, observations, _recaller(tools))
+    return _decide(scope, observations, tools)[1]
 
 
 def converge(scope: Scope, tools: Tools) -> Result:
     """Work until nothing differs, or until it is asked to stop."""
-    progress = Progress()
-    for key in untouched(scope):
-        tools.journal.close(key, tools.clock.now())
+    progress = Progress(ours={key for key, promise in scope.obligations.items() if promise.changed_at})
     rounds, moving = 0, True
     while moving and rounds < MAX_ROUNDS and not tools.stopping():
         rounds += 1
@@ -108,7 +116,13 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     """Walk once through the graph; return whether anything was changed."""
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
     observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
-    plan = build(scope.graph, scope.phase, scope.intents, observations, _recaller(tools))
+    scope, plan = _decide(scope, observations, tools, progress.plan.digest if progress.plan else "")
+    if progress.plan is None:
+        tools.permit.accept(plan, scope.obligations.values())
+        for key in untouched(scope):
+            tools.journal.close(key, tools.clock.now())
+    progress.plan = plan
+    tools.plan = plan.digest
     _keep_baselines(scope, plan, tools)
     planned = {change.key: change for change in plan.changes}
     moved: set[Key] = set()
@@ -126,6 +140,26 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     return bool(right)  # what failed is tried again only if something else moved
 
 
+def _decide(
+    scope: Scope, observations: Mapping[Key, Observation], tools: Tools, digest: str = ""
+) -> tuple[Scope, Plan]:
+    """Plan with the approvals that stand at this moment.
+
+    Args:
+        digest: That of the first round: what was approved then is approved for the whole run.
+    """
+
+    @cache  # mostly nothing is asked for, and then there is one plan to make
+    def built(approved: frozenset[str]) -> Plan:
+        intents = grant(scope.intents, approved, tools.permit.approvable)
+        return build(scope.graph, scope.phase, intents, observations, _recaller(tools))
+
+    digest = digest or steps_digest(foreseen(built).changes)
+    approved = standing(tools.permit.approvals, digest, tools.clock.now())
+    intents = grant(scope.intents, approved, tools.permit.approvable)
+    return replace(scope, intents=intents), replace(built(approved), digest=digest)
+
+
 def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
     """Whether something next to this resource moved in this round, so that what was observed may be stale."""
     near = {need.key for need in graph.needs[key]} | {need.key for need in blockers(graph, key, "revert")}
@@ -139,19 +173,22 @@ def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: 
         _end(key, "failed", tools, progress, error=found.error)
         return False
     if change is None:
-        _believe(scope, key, found, tools)
+        _believe(scope, key, found, tools, progress)
         progress.settle(key, "unchanged")
         return False
     if blocked := _blocked_by(scope, change, progress):
         _end(key, "skipped", tools, progress, because=blocked)
         return False
     if change.gate is not None:
-        _hand_over(scope, change, change.gate, tools)
+        _hand_over(scope, change, change.gate, tools, progress)
         _end(key, "waiting", tools, progress, error=change.gate)
         return False
     if not change.steps:
         what = f"{change.wanted.title()}: {change.pending or 'nothing is known that would change it'}"
         _end(key, "failed", tools, progress, error=ReconcileError(what, where=key))
+        return False
+    if (gate := _gate(scope, change, tools, progress)) is not None:
+        _end(key, "waiting", tools, progress, error=gate)
         return False
     return _carry_out(scope, change, tools, progress)
 
@@ -166,17 +203,25 @@ def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
     return ""
 
 
+def _gate(scope: Scope, change: Change, tools: Tools, progress: Progress) -> NeedsPerson | None:
+    """Hold up what came up on the way and goes beyond the saved plan or the limits."""
+    done = [made for changes in progress.changes.values() for made in changes]
+    assert progress.plan is not None
+    return tools.permit.gate(change, progress.plan, scope.obligations.values(), done)
+
+
 def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -> bool:
     """Send the steps, read back, and go on as long as each pass brings the resource nearer."""
     key = change.key
     tools.listen(Event("started", key, change.wanted.title()))
-    _promise(scope, change, tools)
+    _promise(scope, change, tools, progress)
     for _ in range(MAX_PASSES):
         progress.changes.setdefault(key, []).append(change)
         lost = _send(change, tools)
         found = _look_again(scope, key, tools)
+        _read_back(change, found, tools)
         if found.right:
-            _believe(scope, key, found, tools)
+            _believe(scope, key, found, tools, progress)
             _end(key, "changed", tools, progress)
             return True
         failure = _why_not(change, found, lost, tools)
@@ -199,6 +244,7 @@ def _send(change: Change, tools: Tools) -> ReconcileError | None:
             )
         tools.listen(Event("step", change.key, str(step)))
         tools.journal.note({note.key: note.value for note in step.notes}, tools.clock.now())
+        _audit(change, step, "sending", tools)
         try:
             rows = tools.world.do(step.effect)
         except ReconcileError as error:
@@ -263,25 +309,26 @@ def _obligation(scope: Scope, resource: Resource, observed: Resource, tools: Too
     )
 
 
-def _promise(scope: Scope, change: Change, tools: Tools) -> None:
+def _promise(scope: Scope, change: Change, tools: Tools, progress: Progress) -> None:
     """Commit the promise to undo, synced, before anything is sent."""
     resource = scope.graph[change.key]
     if change.direction == "apply" and resource.temporary:
         tools.journal.keep_baseline(_obligation(scope, resource, change.observed, tools))
-        if not _is_ours(scope, change.key, tools):
+        if change.key not in progress.ours:
             tools.journal.note({OURS + change.key: {}}, tools.clock.now())
         tools.journal.mark_changed(change.key, tools.clock.now())
+        progress.ours.add(change.key)
 
 
-def _hand_over(scope: Scope, change: Change, gate: NeedsPerson, tools: Tools) -> None:
+def _hand_over(scope: Scope, change: Change, gate: NeedsPerson, tools: Tools, progress: Progress) -> None:
     """A person is asked to make the change for us: it is ours to undo from now on."""
     if gate.notes:
         tools.journal.note({note.key: note.value for note in gate.notes}, tools.clock.now())
     if gate.on_our_behalf:
-        _promise(scope, change, tools)
+        _promise(scope, change, tools, progress)
 
 
-def _believe(scope: Scope, key: Key, found: Finding, tools: Tools) -> None:
+def _believe(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Progress) -> None:
     """It was read as wanted: remember what is worth it, and close the promise if this was the way back."""
     intent = scope.intents[key]
     if intent.direction == "revert":
@@ -289,17 +336,11 @@ def _believe(scope: Scope, key: Key, found: Finding, tools: Tools) -> None:
         if tools.journal.facts(FAILED_REVERT + key).get(FAILED_REVERT + key):
             tools.journal.note({FAILED_REVERT + key: {}}, tools.clock.now())
     known = dict(intent.wanted.remembers(found.observed)) if found.observed is not None else {}
-    if found.observed is not None and _is_ours(scope, key, tools):
+    if found.observed is not None and key in progress.ours and intent.direction == "apply":
         known[OURS + key] = freeze(found.observed, declared=False)
     news = {fact: value for fact, value in known.items() if tools.journal.facts(fact).get(fact) != value}
     if news:
         tools.journal.note(news, tools.clock.now())
-
-
-def _is_ours(scope: Scope, key: Key, tools: Tools) -> bool:
-    """Whether we have changed it since its baseline was kept."""
-    open_ = next((promise for promise in tools.journal.obligations() if promise.key == key), None)
-    return scope.intents[key].direction == "apply" and open_ is not None and open_.changed_at is not None
 
 
 def _end(
@@ -315,9 +356,23 @@ def _end(
     tools.listen(Event("ended", key, status))
 
 
-def _record(change: Change, step: Step, outcome: str, tools: Tools) -> None:
+def _record(change: Change, step: Step, outcome: Stage, tools: Tools) -> None:
     detail = {"run": tools.run, "key": change.key, "direction": change.direction, "step": str(step), "outcome": outcome}
     tools.journal.record("step", tools.clock.now(), detail)
+    _audit(change, step, outcome, tools)
+
+
+def _audit(change: Change, step: Step, stage: Stage, tools: Tools) -> None:
+    """Write down what is about to be sent, or was; where that fails nothing is sent."""
+    origin = Origin(tools.run, tools.plan, tools.clock.now(), tools.account_of(step.effect))
+    tools.audit.append(Record.about(step, change, stage, origin))
+
+
+def _read_back(change: Change, found: Finding, tools: Tools) -> None:
+    """Write down what a change came to."""
+    if found.observed is not None:
+        origin = Origin(tools.run, tools.plan, tools.clock.now(), "")
+        tools.audit.append(Record.of_reading(found.observed, change, origin))
 
 
 def _recaller(tools: Tools) -> _Recaller:

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +26,7 @@ from reconciler.lab.winrm.auth import ntlm_user_lines
 from reconciler.lab.winrm.host import WinrmHost, WinrmSettings
 
 NTLM_REFRESH_SECONDS = 0.5
+DUE_SECONDS = 20.0  # within which tasks that the clock started are waited for
 # Enabled users that have a password: the controller's own account and trust accounts log on elsewhere.
 WHO_LOGS_ON = (
     "(&(objectCategory=person)(objectClass=user)(sAMAccountType=805306368)"
@@ -70,6 +72,7 @@ async def start_hosts(owner: Owner, connect: ConnectDirectory) -> dict[Role, Win
     for host in hosts.values():
         await host.boot()
     owner.operations["pes-wizard"] = _wizard(machines)
+    owner.operations["advance-clock"] = _advance(hosts)
     return hosts
 
 
@@ -192,6 +195,30 @@ def _restart_hook(owner: Owner, role: Role) -> Callable[[float], None]:
         owner.schedule(owner.restart_host(role, delay_s))
 
     return restart
+
+
+def _advance(hosts: Mapping[Role, WindowsHost]) -> Operation:
+    async def run(arguments: dict[str, Any]) -> dict[str, Any]:
+        """Let time pass on the hosts: arguments host (a role, a name, or all) and seconds. What becomes due is run."""
+        asked, seconds = str(arguments.get("host", "all")).lower(), arguments.get("seconds")
+        named = {host.machine.fqdn.lower(): host.machine for host in hosts.values()}
+        roles = {str(role): host.machine for role, host in hosts.items()}
+        chosen = list(named.values()) if asked == "all" else [one for one in ((named | roles).get(asked),) if one]
+        if not chosen:
+            raise LabError(f"say which host: all, {', '.join([*roles, *named])}")
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
+            raise LabError("say how many seconds shall pass; a clock only goes forward")
+        jobs = [job for machine in chosen for job in machine.advance(timedelta(seconds=seconds))]
+        if jobs:
+            await asyncio.wait(jobs, timeout=DUE_SECONDS)
+        for machine in chosen:
+            machine.save()
+        return {
+            "clock": {machine.fqdn: machine.now().isoformat(timespec="seconds") for machine in chosen},
+            "ran": len(jobs),
+        }
+
+    return run
 
 
 def _wizard(machines: Mapping[str, Machine]) -> Operation:

@@ -34,6 +34,7 @@ def document(report: Report) -> dict[str, Any]:
         "interrupted": report.interrupted,
         "rounds": report.rounds,
         "changes": [_change(change, report) for change in (plan.changes if plan else ())],
+        "digest": plan.digest if plan else "",
         "unchanged": list(plan.unchanged) if plan else [],
         "errors": [{"key": key, **plain_error(error)} for key, error in (plan.errors.items() if plan else ())],
         "outcomes": [_outcome(outcome, report) for outcome in report.outcomes],

@@ -57,7 +57,8 @@ class PlanText:
         waiting = sum(1 for change in plan.changes if change.gate)
         words += f", {waiting} wait for a person" if waiting else ""
         words += f", {len(plan.errors)} unknown" if plan.errors else ""
-        return Text(words + ".", style="bold")
+        digest = f"\nDigest of these steps, for approvals: {plan.digest}" if waiting and plan.digest else ""
+        return Text.assemble((words + ".", "bold"), (digest, "dim"))
 
 
 def _change(change: Change, report: Report) -> RenderableType:
@@ -86,7 +87,7 @@ def _change(change: Change, report: Report) -> RenderableType:
         lines += [Text(line, style="magenta") for line in f"waits for a person: {change.gate}".splitlines()]
     if change.wanted.weakens and change.direction == "apply":
         lines.append(Text.assemble(("weakens: ", "red"), change.wanted.weakens))
-    undo = undo_of(change)
+    undo = _undo(change, report)
     if undo:
         phases = ", ".join(phase for phase in ("prepare", "migrate", "complete") if phase in change.wanted.during)
         lines.append(Text.assemble(("temporary: ", "yellow"), f"during {phases}; then {undo}"))
@@ -94,6 +95,15 @@ def _change(change: Change, report: Report) -> RenderableType:
     if where := report.where.get(change.key):
         lines.append(Text(f"at {where}", style="dim"))
     return Group(head, *(Padding(line, (0, 0, 0, 4)) for line in lines))
+
+
+def _undo(change: Change, report: Report) -> str:
+    """Say what it goes back to: the journal's baseline, where one was kept before this change."""
+    kept = report.back.get(change.key)
+    undo = undo_of(change)
+    if not undo or kept is None:
+        return undo
+    return "is removed again" if kept == "absent" else f"goes back to {kept}"
 
 
 def _reasons(change: Change) -> list[Text]:
@@ -160,7 +170,7 @@ def undone_table(closed: Iterable[Obligation]) -> Table:
     """Return what was put back, and for how long it had been changed."""
     table = Table("setting", "weakened", "live for", box=None, pad_edge=False)
     for obligation in closed:
-        table.add_row(obligation.key, obligation.weakens or "-", length(live(obligation)))
+        table.add_row(Text(obligation.key), Text(obligation.weakens or "-"), length(live(obligation)))
     return table
 
 
@@ -169,7 +179,9 @@ def open_table(opened: Iterable[Obligation], now: datetime, back: Mapping[Key, s
     table = Table("setting", "weakens", "open for", "goes back to", box=None, pad_edge=False)
     for obligation in opened:
         age = now - obligation.changed_at if obligation.changed_at else None
-        table.add_row(obligation.key, obligation.weakens or "-", length(age), back.get(obligation.key, ""))
+        table.add_row(
+            Text(obligation.key), Text(obligation.weakens or "-"), length(age), Text(back.get(obligation.key, ""))
+        )
     return table
 
 
@@ -177,7 +189,7 @@ def length(value: timedelta | None) -> str:
     """Render a length of time: ``3 h 04 min`` or ``12.3 s``."""
     if value is None:
         return "-"
-    seconds = value.total_seconds()
+    seconds = round(value.total_seconds(), 1)
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)

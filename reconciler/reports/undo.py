@@ -31,6 +31,9 @@ def back_of(declared: Resource, baseline: Resource) -> str:
 def show(value: object) -> str:
     """Render a field's value in a few words."""
     found = plain(value)
+    if isinstance(found, str):
+        # What was read may come from anybody: nothing in it may steer a terminal.
+        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in found)
     if found is None:
         return "absent"
     if isinstance(found, list):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
@@ -84,7 +85,8 @@ class Accounts(Resource):
     @field_validator("filter")
     @classmethod
     def _is_filter(cls, text: str) -> str:
-        if not (text.startswith("(") and text.endswith(")")) or text.count("(") != text.count(")") or "\0" in text:
+        depths = list(accumulate({"(": 1, ")": -1}.get(char, 0) for char in text))
+        if "\0" in text or not text.startswith("(") or depths[-1] != 0 or 0 in depths[:-1] or min(depths) < 0:
             raise ValueError("an LDAP filter is one pair of parentheses, such as (objectClass=user)")
         return text
 

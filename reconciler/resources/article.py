@@ -71,9 +71,11 @@ class Article:
     def _add(self, kind: str, origin: Found, needs: Iterable[Need | None] = (), **fields: Any) -> Need:
         """Declare one resource; return it as a need of others, with a reason that they may replace."""
         after = tuple(After(key=need.key, because=need.because) for need in needs if need)
+        # Those for one plan, or for a time, are given when the plan is known.
+        always = frozenset(approval for approval in self.block.approvals if isinstance(approval, str))
         try:
             resource: Resource = KINDS[kind].model_validate(
-                {"kind": kind, "after": after, "approved": self.block.approvals, **fields}
+                {"kind": kind, "after": after, "approved": always, **fields}
             )
         except ValidationError as error:
             raise Misfit(
@@ -218,34 +220,11 @@ class Article:
         origin, server = ("migration", "passwords"), block.export_server
         creator = block.key_created_on or self.block.admt_host
         common: dict[str, Any] = {"during": PREPARED}
-        tool = Need(admt.key, "ADMT makes and holds the key")
-        here, there = self._directory(block, creator), self._directory(block, server) if server != creator else None
-        key = self._add(
-            "pes.key",
-            (*origin, "key_file"),
-            [tool, here],
-            host=creator,
-            domain=self.block.source,
-            source_dns=self.source.dns,
-            key_file=block.key_file,
-            key_password=block.key_password,
-            **common,
-        )
-        made = Need(key.key, "the key must exist first")
-        carried = made
-        if server != creator:
-            copy = self._add(
-                "win.file",
-                (*origin, "key_file"),
-                [made, there],
-                host=server,
-                path=block.key_file,
-                content_of={"host": creator, "path": block.key_file},
-                **common,
-            )
-            carried = Need(copy.key, "PES is installed with the key, from a local disk")
+        keys = self._key(block, creator, admt)
+        carried = Need(keys[server].key, "PES is installed with the key, from a local disk")
         protection = self._add(
             "win.registry", origin, host=server, path=LSA, name="RunAsPPL", ensure="absent", restart=True, risk="disable-lsa-protection", tolerates=(0,), during=PREPARED,
+            dead_mans_switch=self.block.dead_mans_switch,
             explanation="LSA protection keeps the password filter from loading; turning it off weakens this controller until the migration is complete",
             weakens="LSA protection is off",
         )  # fmt: skip
@@ -256,7 +235,7 @@ class Article:
             needs=[carried, Need(protection.key, "with LSA protection on, the password filter cannot load")],
         )  # fmt: skip
         imported = self._add(
-            "pes.key_import", origin, [made, tool], host=self.block.admt_host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
+            "pes.key_import", origin, [keys[self.block.admt_host], Need(admt.key, "ADMT holds the key")], host=self.block.admt_host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
             key_password=block.key_password, created_on=creator, **common,
         )  # fmt: skip
         target_side = self._target_side(origin)
@@ -264,15 +243,36 @@ class Article:
         export = self._add(
             "win.registry", origin, [Need(need.key, "passwords may only leave once everything else is ready") for need in others],
             host=server, path=LSA, name="AllowPasswordExport", type="DWord", value=1, restart=True, during=MIGRATING, weakens="password hashes can be exported from the source domain",
+            dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         waiting = [need for need in (*ready, protection, pes, export) if need]
         restarts = self._restart(waiting, self.pdc, *([server] if server != self.pdc else []))
         service = self._add(
             "win.service", origin, [*restarts, Need(pes.key, "the service comes with PES"), Need(export.key, "PES refuses without it")],
             host=server, name=PES_SERVICE, status="running", start_mode="manual", account=block.run_as, credential=block.run_as_credential, during=MIGRATING,
-            weakens="the Password Export Server answers",
+            weakens="the Password Export Server answers", dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [imported, *target_side, *restarts, Need(service.key, "passwords are copied through it")]
+
+    def _key(self, block: PasswordsBlock, creator: str, admt: Need) -> dict[str, Need]:
+        """Declare the key where it is made, and its file on every host that needs it; return the need by host."""
+        origin: Found = ("migration", "passwords", "key_file")
+        maker = admt
+        if creator != self.block.admt_host:
+            maker = self._software(ADMT_NAME, creator, self.block.admt, ("migration", "admt"), restart=False)
+        key = self._add(
+            "pes.key", origin, [Need(maker.key, "ADMT makes and holds the key"), self._directory(block, creator)], host=creator, domain=self.block.source,
+            source_dns=self.source.dns, key_file=block.key_file, key_password=block.key_password, during=PREPARED,
+        )  # fmt: skip
+        needs = {creator: Need(key.key, "the key must exist first")}
+        for host in dict.fromkeys((block.export_server, self.block.admt_host)):
+            if host not in needs:
+                copy = self._add(
+                    "win.file", origin, [needs[creator], self._directory(block, host)], host=host, path=block.key_file,
+                    content_of={"host": creator, "path": block.key_file}, during=PREPARED,
+                )  # fmt: skip
+                needs[host] = Need(copy.key, "the key must be there first")
+        return needs
 
     def _directory(self, block: PasswordsBlock, host: str) -> Need | None:
         """Declare the directory of the key file; a drive's root is always there."""
@@ -299,7 +299,7 @@ class Article:
         ]
         anonymous = self._add(
             "win.registry", origin, host=self.block.admt_host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
-            weakens="anonymous users may enumerate accounts of the target domain",
+            weakens="anonymous users may enumerate accounts of the target domain", dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [Need(need.key, "PES reaches the target as anonymous") for need in (*members, anonymous)]
 

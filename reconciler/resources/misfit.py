@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from reconciler.core.errors import Problem
+from reconciler.core.resource import Declaration
 
 Found = tuple[str | int, ...]
 """Path of keys and indexes inside the document."""
 
 
 class Misfit(ValueError):
-    """Names in the state file that do not fit together; carries every one of them."""
+    """Names in the state file that do not fit together; carries every one of them.
 
-    def __init__(self, problems: list[tuple[Found, str, str]]) -> None:
+    Attributes:
+        rest: What is declared all the same, so that its edges can be checked too.
+    """
+
+    def __init__(self, problems: list[tuple[Found, str, str]], rest: Sequence[Declaration] = ()) -> None:
         super().__init__("names do not fit together")
         self.problems = problems
+        self.rest = rest
 
     def located(self, where: Callable[[Found], str]) -> tuple[Problem, ...]:
         """Return the problems with their places; ``where`` turns an origin into file:line:column."""

@@ -18,11 +18,17 @@ def declarations(state: State) -> list[Declaration]:
         Misfit: A name refers to nothing, or a needed host is missing.
     """
     problems = list(_unknown_names(state))
-    if problems:
-        raise Misfit(problems)
     declared = [Declaration(resource, ("resources", index)) for index, resource in enumerate(state.resources)]
-    article = Article(state, state.migration).resources() if state.migration is not None else []
-    return _with_restarts([*article, *declared])
+    article: list[Declaration] = []
+    if state.migration is not None and all(origin[0] == "resources" for origin, _, _ in problems):
+        try:
+            article = Article(state, state.migration).resources()
+        except Misfit as misfit:
+            problems += misfit.problems
+    whole = _with_restarts([*article, *declared])
+    if problems:
+        raise Misfit(problems, whole)
+    return whole
 
 
 def _unknown_names(state: State) -> Iterable[tuple[Found, str, str]]:
@@ -36,6 +42,10 @@ def _unknown_names(state: State) -> Iterable[tuple[Found, str, str]]:
     for index, resource in enumerate(state.resources):
         for field, known, what in (
             ("host", state.hosts, "host"),
+            ("partner_host", state.hosts, "host"),
+            ("created_on", state.hosts, "host"),
+            ("export_server", state.hosts, "host"),
+            ("content_of.host", state.hosts, "host"),
             ("domain", state.domains, "domain"),
             ("partner", state.domains, "domain"),
             ("member_domain", state.domains, "domain"),
@@ -43,10 +53,13 @@ def _unknown_names(state: State) -> Iterable[tuple[Found, str, str]]:
             ("source", state.domains, "domain"),
             ("target", state.domains, "domain"),
             ("credential", state.credentials, "credential"),
+            ("partner_credential", state.credentials, "credential"),
         ):
-            value = getattr(resource, field, None)
+            value: object = resource
+            for part in field.split("."):
+                value = getattr(value, part, None)
             if isinstance(value, str) and value:
-                yield from _check(value, known, what, ("resources", index, field))
+                yield from _check(value, known, what, ("resources", index, *field.split(".")))
     if state.migration is not None:
         yield from _unknown_in_migration(state, state.migration)
 
@@ -69,6 +82,18 @@ def _unknown_in_migration(state: State, block: MigrationBlock) -> Iterable[tuple
         if block.passwords.run_as_credential is not None:
             origin: Found = ("migration", "passwords", "run_as_credential")
             yield from _check(block.passwords.run_as_credential, state.credentials, "credential", origin)
+    yield from _unfit_hosts(state, block)
+
+
+def _unfit_hosts(state: State, block: MigrationBlock) -> Iterable[tuple[Found, str, str]]:
+    """Check that every host is in the domain in which it has its part."""
+    server = state.hosts.get(block.passwords.export_server) if block.passwords else None
+    if block.passwords and server is not None and server.domain != block.source:
+        yield (
+            ("migration", "passwords", "export_server"),
+            f"host '{block.passwords.export_server}' is not in the source domain",
+            "the Password Export Server runs on a writable controller of the source",
+        )
     admt = state.hosts.get(block.admt_host)
     if admt is not None and admt.domain != block.target:
         yield (
@@ -105,7 +130,7 @@ def _with_restarts(made: list[Declaration]) -> list[Declaration]:
             served.add(host)
             resource = resource.model_copy(update={"after": _joined(resource.after, waiting.get(host, []))})
         out.append(Declaration(resource, declaration.origin))
-    for host in waiting.keys() - served:
+    for host in (host for host in waiting if host not in served):
         restart = KINDS["win.restart"].model_validate(
             {"host": host, "after": _joined((), waiting[host]), "pending": ()}
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from reconciler.core.limits import AnyApproval
 from reconciler.core.secret import SecretRef
 from reconciler.core.targets import Credential, Domain, Host, Name
 from reconciler.core.values import Dn, Phase
+from reconciler.resources.dead_man import DEFAULT, Lease
 from reconciler.resources.kinds import AnyResource
 
 Account = Annotated[str, StringConstraints(pattern=r"^[^\\/\[\]:;|=,+*?<>\"]+\\[^\\/\[\]:;|=,+*?<>\"]+$")]
@@ -118,8 +120,15 @@ class MigrationBlock(_Part):
     passwords: PasswordsBlock | None = None
     operator: OperatorBlock
     accounts: tuple[AccountsBlock, ...] = ()
-    approvals: frozenset[str] = Field(
-        frozenset(), description="Risky steps that are approved, by the names that `plan` shows."
+    dead_mans_switch: Annotated[Lease, BeforeValidator(lambda given: "off" if given is None else given)] = Field(
+        DEFAULT,
+        description="How long after the last pass the hosts themselves put back what is dangerous, 15 minutes to 7 days, "
+        "such as `8h`; `off` for never.",
+        examples=["8h"],
+    )
+    approvals: tuple[AnyApproval, ...] = Field(
+        (),
+        description="Risky steps that are approved: names that `plan` shows, or for one plan or a time, `{step, plan, until}`.",
     )
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar, Literal, Self, cast
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, StrictInt, ValidationInfo, field_validator, model_validator
 
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Argument, Command, Query, Row, Rows
-from reconciler.core.resource import Resource, restored
+from reconciler.core.resource import restored
 from reconciler.core.steps import Note, Step
 from reconciler.core.targets import Name
+from reconciler.core.task_xml import CommandLine
 from reconciler.resources.boot import boot_query, boot_time, restart_note
+from reconciler.resources.dead_man import SYSTEM32, Guarded, Inexpressible
 from reconciler.resources.rows import at_most_one, number, raw, text_or_none, texts
 from reconciler.resources.windows_values import ABSENT_PATH, ABSENT_VALUE, RegistryName, RegistryPath
 
@@ -27,14 +31,19 @@ _TYPES: dict[str, RegistryType] = {
     "REG_MULTI_SZ": "MultiString",
     "REG_QWORD": "QWord",
 }
+_NAMES = {kind: name for name, kind in _TYPES.items()}
 _BITS = {"DWord": 32, "QWord": 64}
+_REG = rf"{SYSTEM32}\reg.exe"
 
 
-class Registry(Resource):
-    """One value below HKLM. A key that had to be created for it stays when the value goes again."""
+class Registry(Guarded):
+    """One value below HKLM. A key that had to be created for it stays when the value goes again.
+
+    With a dead-man's switch, no value shows as neither type nor value.
+    """
 
     identity: ClassVar[tuple[str, ...]] = ("host", "path", "name")
-    inputs: ClassVar[tuple[str, ...]] = ("tolerates", "restart", "risk", "explanation")
+    inputs: ClassVar[tuple[str, ...]] = ("tolerates", "restart", "risk", "explanation", "dead_mans_switch")
 
     kind: Literal["win.registry"] = "win.registry"
     host: Name = Field(description="Host on which the value is.")
@@ -62,41 +71,78 @@ class Registry(Resource):
     def _fits_type(cls, value: Value | None, info: ValidationInfo) -> Value | None:
         return value if value is None else _canonical(info.data.get("type"), value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _absent_in_its_fields(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("dead_mans_switch") is not None and data.get("ensure") == "absent":
+            return {**data, "ensure": "present", "type": None, "value": None}
+        return data
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if self.ensure == "present" and (self.type is None or self.value is None):
+        none = {"type", "value"} <= self.model_fields_set and self.type is None and self.value is None
+        given = self.type is not None and self.value is not None
+        if self.ensure == "present" and not given and not (none and self.switch is not None):
             raise ValueError("a registry value needs `type` and `value`, or `ensure: absent`")
         return self
+
+    @property
+    def on(self) -> str:
+        """Name of the host."""
+        return self.host
 
     def title(self) -> str:
         """Name the value and its host."""
         return f"{self.name} in {self.path} on {self.host}"
 
     def queries(self) -> tuple[Query, ...]:
-        """Ask for the value, its type and unexpanded text, its key, and the boot time where that matters."""
+        """Ask for the value, its type and unexpanded text, its key, the switch, and the boot time where that matters."""
         where: tuple[tuple[str, Argument], ...] = (("Path", self.path), ("Name", self.name))
         native = ("query", self.path.replace("HKLM:", "HKLM", 1), "/v", self.name)
         return (
             Command(self.host, "Get-ItemProperty", where, absent=ABSENT_VALUE),
             Command(self.host, "reg.exe", arguments=native, native=True, ok_exit_codes=None),
             Command(self.host, "Get-Item", (("Path", self.path),), absent=ABSENT_PATH),
-            *((boot_query(self.host),) if self.restart else ()),
+            *(self.switch_queries() or ((boot_query(self.host),) if self.restart else ())),
         )
 
     def parse(self, *answers: Rows) -> Self:
         """Read the value; there by one answer and unreadable by the other is neither present nor absent."""
-        values, lines, keys, *boot = answers
+        values, lines, keys, *more = answers
         row = at_most_one(values, self.title(), self.host)
-        found = self.absent() if row is None else self._present(row, lines)
-        return found.with_facts(
-            key_exists=row is not None or bool(keys), boot_time=boot_time(boot[0], self.host) if boot else ""
-        )
+        found = self._none() if row is None else self._present(row, lines)
+        booted = boot_time(more[0], self.host) if self.restart else ""
+        return self.judged(found.with_facts(key_exists=row is not None or bool(keys), boot_time=booted), more)
 
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
-        """Write or remove the value; a missing key is created first."""
+        """Write or remove the value; a missing key is created first, and a switch is armed before anything."""
+        steps = self.around(observed, differs, self._changes(observed) if differs - {"switch"} else ())
+        if differs == {"switch"} and self.switch == "none" and self.dead_mans_switch != "off":
+            # The host has put it back by itself: that counts after a restart as well.
+            return tuple(replace(step, notes=(*step.notes, *self._notes(observed))) for step in steps)
+        return steps
+
+    def restoring(self) -> tuple[CommandLine, ...]:
+        """Return the call of reg.exe that brings this value back, or takes it away."""
+        where = (self.path.replace("HKLM:", "HKLM", 1), "/v", self.name)
+        if self.type is None:
+            return ((_REG, "delete", *where, "/f"),)
+        return ((_REG, "add", *where, "/t", _NAMES[self.type], "/d", self._as_text(), "/f"),)
+
+    def undone(self, baseline: Self) -> Self:
+        """Return the state to go back to; a value that was declared absent comes back with its type and data."""
+        if self.switch is not None:
+            there = baseline.ensure == "present"
+            value = {"type": baseline.type if there else None, "value": baseline.value if there else None}
+            return self.model_copy(update={"ensure": "present", **value, "switch": "none"})
+        if self.ensure == "present" or baseline.ensure == "absent":
+            return restored(self, baseline)
+        return self.model_copy(update={"ensure": "present", "type": baseline.type, "value": baseline.value})
+
+    def _changes(self, observed: Self) -> tuple[Step, ...]:
         where: tuple[tuple[str, Argument], ...] = (("Path", self.path), ("Name", self.name))
         why = f": {self.explanation}" if self.explanation else ""
-        if self.ensure == "absent":
+        if self._wants_none:
             remove = Command(self.host, "Remove-ItemProperty", (*where, ("Force", True)))
             return (Step(remove, f"remove {self.title()}", self._notes(observed), self.risk),)
         steps: list[Step] = []
@@ -109,11 +155,12 @@ class Registry(Resource):
         write = Command(self.host, "New-ItemProperty", wanted)  # -Force replaces a value of another type
         return (*steps, Step(write, says, self._notes(observed), self.risk))
 
-    def undone(self, baseline: Self) -> Self:
-        """Return the state to go back to; a value that was declared absent comes back with its type and data."""
-        if self.ensure == "present" or baseline.ensure == "absent":
-            return restored(self, baseline)
-        return self.model_copy(update={"ensure": "present", "type": baseline.type, "value": baseline.value})
+    @property
+    def _wants_none(self) -> bool:
+        return self.ensure == "absent" or self.value is None
+
+    def _none(self) -> Self:
+        return self.absent() if self.switch is None else self.observed(type=None, value=None, switch="none")
 
     def _present(self, row: Row, lines: Rows) -> Self:
         wanted = re.compile(rf"\s*{re.escape(self.name)}\s+(REG_\w+)(?:\s{{1,4}}(.*))?", re.IGNORECASE)
@@ -132,8 +179,8 @@ class Registry(Resource):
                 do="remove the value by hand, after noting it, or leave it alone",
             )
         value = self._value(kind, row, read[2] or "")
-        if self.ensure == "absent" and value in self.tolerates:
-            return self.absent()
+        if self._wants_none and value in self.tolerates:
+            return self._none()
         return self.observed(type=kind, value=value)
 
     def _value(self, kind: RegistryType, row: Row, unexpanded: str) -> Value:
@@ -148,6 +195,19 @@ class Registry(Resource):
                 return unexpanded  # Get-ItemProperty expands
             case "String":
                 return text_or_none(row, self.name) or ""
+
+    def _as_text(self) -> str:
+        """Return the data as reg.exe takes it."""
+        match self.value:
+            case tuple() as parts:
+                if not all(parts) or not parts or any("\\0" in part or part.endswith("\\") for part in parts):
+                    raise Inexpressible(
+                        r"reg.exe cannot write a list that is empty, or with empty items, `\0` or `\` at the end of one"
+                    )
+                return r"\0".join(parts)
+            case "" if self.type == "Binary":
+                raise Inexpressible("reg.exe cannot write an empty binary value")
+        return str(self.value)
 
     def _argument(self) -> Argument:
         return bytes.fromhex(str(self.value)) if self.type == "Binary" else cast("Argument", self.value)

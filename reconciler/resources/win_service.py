@@ -9,10 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from reconciler.core.errors import NeedsPerson, NotYet, UnexpectedAnswer
 from reconciler.core.query import Argument, Command, Query, Row, Rows
-from reconciler.core.resource import Resource
 from reconciler.core.secret import CredentialPart
 from reconciler.core.steps import Step
 from reconciler.core.targets import Name
+from reconciler.core.task_xml import CommandLine
+from reconciler.resources.dead_man import SYSTEM32, Guarded
 from reconciler.resources.rows import at_most_one, text
 from reconciler.resources.windows_values import ServiceName
 
@@ -32,16 +33,18 @@ _BUILT_IN = {
     r"nt authority\networkservice": r"NT AUTHORITY\NetworkService",
     r"nt authority\network service": r"NT AUTHORITY\NetworkService",
 }
+_SC = rf"{SYSTEM32}\sc.exe"
+_SC_MODES: dict[StartMode, str] = {"automatic": "auto", "manual": "demand", "disabled": "disabled"}
 
 
-class Service(Resource):
+class Service(Guarded):
     """A service that comes with other software. One that is not there counts as stopped: it cannot do anything.
 
     So a service that was absent before our first change goes back to stopped, and its software takes it away.
     """
 
     identity: ClassVar[tuple[str, ...]] = ("host", "name")
-    inputs: ClassVar[tuple[str, ...]] = ("credential",)
+    inputs: ClassVar[tuple[str, ...]] = ("credential", "dead_mans_switch")
 
     kind: Literal["win.service"] = "win.service"
     host: Name = Field(description="Host that runs the service.")
@@ -68,31 +71,49 @@ class Service(Resource):
             raise ValueError("a service is not deleted from here: uninstall its software, or declare `status: stopped`")
         return self
 
+    @property
+    def on(self) -> str:
+        """Name of the host."""
+        return self.host
+
     def title(self) -> str:
         """Name the service and its host."""
         return f"service {self.name} on {self.host}"
 
     def queries(self) -> tuple[Query, ...]:
-        """Ask for the service."""
+        """Ask for the service, and for its switch."""
         where = (("ClassName", "Win32_Service"), ("Filter", f"Name='{self.name}'"))
-        return (Command(self.host, "Get-CimInstance", where),)
+        return (Command(self.host, "Get-CimInstance", where), *self.switch_queries())
 
     def parse(self, *answers: Rows) -> Self:
         """Read the service; one that is between two states is not known."""
-        row = at_most_one(answers[0], self.title(), self.host)
+        services, *more = answers
+        row = at_most_one(services, self.title(), self.host)
         if row is None:
-            return self.observed(status="stopped", start_mode=None, account=None).with_facts(exists=False)
+            found = self.observed(status="stopped", start_mode=None, account=None)
+            return self.judged(found.with_facts(exists=False), more)
         account = _BUILT_IN.get(text(row, "StartName").casefold(), text(row, "StartName"))
         if self.account and self.account.casefold() == account.casefold():
             account = self.account
         status = self._one_of(_STATUS, row, "State", "wait until it has settled")
         mode = self._one_of(_START_MODES, row, "StartMode", "this is a driver; leave it alone")
-        return self.observed(status=status, start_mode=mode, account=account).with_facts(exists=True)
+        found = self.observed(status=status, start_mode=mode, account=account)
+        return self.judged(found.with_facts(exists=True), more)
 
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
-        """Configure before starting, stop before configuring."""
-        if not observed.facts["exists"]:
+        """Configure before starting, stop before configuring, and arm a switch before anything."""
+        if not observed.facts["exists"] and differs != {"switch"}:
             raise NotYet(f"{self.title()} comes with its software")
+        return self.around(observed, differs, self._changes(observed, differs))
+
+    def restoring(self) -> tuple[CommandLine, ...]:
+        """Return the calls of sc.exe: stopped first, then started as before. The account is left: it needs a password."""
+        mode = () if self.start_mode is None else ((_SC, "config", self.name, "start=", _SC_MODES[self.start_mode]),)
+        if self.status == "running":
+            return (*mode, (_SC, "start", self.name))
+        return ((_SC, "stop", self.name), *mode)
+
+    def _changes(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
         changes: list[Step] = []
         if "account" in differs:
             changes.append(self._change_account())
@@ -109,10 +130,13 @@ class Service(Resource):
     def undone(self, baseline: Self) -> Self:
         """Return the state to go back to; what was not known of an absent service is not put back."""
         known = {name: getattr(baseline, name) for name in self.managed() if getattr(baseline, name) is not None}
-        kept = ("during", "after", "approved", "weakens", *self.identity)
+        kept = ("during", "after", "approved", "on_conflict", "weakens", *self.identity)
         # The credential belongs to the declared account only.
         credential = self.credential if known.get("account") == self.account else None
         about = {name: getattr(self, name) for name in kept}
+        if self.switch is not None:
+            about |= {"dead_mans_switch": self.dead_mans_switch}
+            known["switch"] = "none"
         return type(self).model_validate({**about, "credential": credential, **known})
 
     def learns(self, step: Step, rows: Rows) -> Mapping[str, Mapping[str, Any]]:

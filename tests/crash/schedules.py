@@ -7,8 +7,7 @@ lost replies, at any effect and any journal write, then a run that is left alone
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +31,7 @@ from reconciler.engine.intents import scope
 from reconciler.resources.kinds import revive
 from reconciler.resources.resolve import declarations
 from reconciler.resources.state import State
-from tests.crash.simulated import SimulatedWorld, items, leftovers, people
+from tests.crash.simulated import SimulatedWorld
 from tests.crash.simulated_start import Tables, start
 from tests.fake_journal import MemoryJournal
 
@@ -66,7 +65,7 @@ class SimulatedJournal(MemoryJournal):
 
     def __init__(self) -> None:
         super().__init__()
-        self.written = lambda what: None
+        self.written: Callable[[str], None] = lambda what: None
 
     def copy(self) -> Self:
         """Return what is there when the program starts again."""
@@ -115,7 +114,7 @@ class Node:
 
     Attributes:
         whole: The migration ran to its end before ``complete`` was asked for.
-        ways: Number of schedules that lead here, by number of crashes so far.
+        depth: Number of disturbances so far.
     """
 
     phase: Phase
@@ -125,6 +124,7 @@ class Node:
     whole: bool = True
     how: str = "start"
     before: Node | None = None
+    depth: int = 0
 
     def story(self) -> str:
         """Tell how this state came about."""
@@ -145,10 +145,10 @@ class Trace:
 class _Recorder:
     """Takes a picture of world and journal at every point at which the program could end."""
 
-    def __init__(self, node: Node, lost: Lost | None) -> None:
+    def __init__(self, node: Node, lost: Lost | None, watched: bool) -> None:
         self.node, self.lost, self.trace = node, lost, Trace()
         self.journal = node.journal.copy()
-        self.world = SimulatedWorld(node.tables.copy(), self.journal)
+        self.world = SimulatedWorld(node.tables.copy(), self.journal if watched else None)
         self.world.before, self.world.after, self.journal.written = self._before, self._after, self._written
         self._picture()
 
@@ -175,27 +175,32 @@ class _Recorder:
         self.kept, self.kept_key = self.journal.copy(), self.journal.identity()
 
     def _point(self, what: str) -> None:
-        also = f"{self.lost[1]} of effect {self.lost[0]} lost, then " if self.lost else ""
-        self.trace.points.append(self.node_now(f"{self.node.phase}: {also}crash {what}"))
+        lost = self.lost is not None and self.lost[0] < self.trace.effects
+        also = f"{self.lost[1]} of effect {self.lost[0]} lost, then " if self.lost and lost else ""
+        self.trace.points.append(self.node_now(f"{self.node.phase}: {also}crash {what}", 2 if lost else 1))
 
-    def node_now(self, how: str, phase: Phase | None = None) -> Node:
+    def node_now(self, how: str, disturbed: int) -> Node:
         """Return the present as a state to start from."""
-        node, phase = self.node, phase or self.node.phase
-        key = (phase, node.whole, self.tables_key, self.kept_key)
-        return Node(phase, self.tables, self.kept, key, node.whole, how, node)
+        node = self.node
+        key = (node.phase, node.whole, self.tables_key, self.kept_key)
+        return Node(node.phase, self.tables, self.kept, key, node.whole, how, node, node.depth + disturbed)
 
 
-def run(node: Node, lost: Lost | None = None) -> Trace:
-    """Start the program once in this state and let it end by itself."""
-    recorder = _Recorder(node, lost)
+def run(node: Node, lost: Lost | None = None, *, watched: bool = True) -> Trace:
+    """Start the program once in this state and let it end by itself; ``watched`` by the world for what is not promised."""
+    recorder = _Recorder(node, lost, watched)
     tools = Tools(recorder.world, recorder.journal, StoppedClock(), "run")
     result = converge(scope(article(), node.phase, recorder.journal, revive), tools)
     trace = recorder.trace
-    trace.wrong = {o.key: f"{o.status}: {o.error or o.because}" for o in result.outcomes if o.status not in ("changed", "unchanged")}
+    trace.wrong = {
+        o.key: f"{o.status}: {o.error or o.because}"
+        for o in result.outcomes
+        if o.status not in ("changed", "unchanged")
+    }
     if not result.converged:
         trace.wrong["rounds"] = "it did not come to rest"
     how = f"{node.phase}: {lost[1]} of effect {lost[0]} lost" if lost else f"{node.phase}: undisturbed"
-    trace.final = recorder.node_now(how)
+    trace.final = recorder.node_now(how, 1 if lost else 0)
     return trace
 
 
@@ -209,125 +214,7 @@ def completing(node: Node, *, whole: bool) -> Node:
     """Return the same state, now with the phase ``complete``."""
     key = ("complete", whole, *node.key[2:])
     how = "the state file now says complete" if whole else "given up half way: the state file now says complete"
-    return Node("complete", node.tables, node.journal, key, whole, how, node)
-
-
-@dataclass
-class Explored:
-    """What was covered."""
-
-    runs: int = 0
-    states: int = 0
-    schedules: int = 0
-    deepest: int = 0
-    rest: int = 0
-    lost: int = 0
-
-
-class Explorer:
-    """Visits states, nearest first, and checks how each run that is left alone ends."""
-
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
-        self.seed = seed
-        self.done = Explored()
-        self.traces: dict[tuple[object, ...], list[tuple[object, ...]]] = {}
-        self.migrated: Node | None = None
-        self.completed: Node | None = None
-
-    def explore(self, most_runs: int, lost_share: float) -> Explored:
-        """Run from every state that up to ``MOST_CRASHES`` disturbances lead to, or until ``most_runs`` are used up."""
-        level = [first()]
-        known = {level[0].key}
-        ways = {level[0].key: 1}
-        for depth in range(MOST_CRASHES + 1):
-            following: list[Node] = []
-            self.done.deepest = depth
-            while level:
-                node = level.pop(0)
-                for found, disturbed in self._visit(node, depth, lost_share):
-                    if found.key in known:
-                        continue
-                    known.add(found.key)
-                    (following if disturbed else level).append(found)
-                if self.done.runs >= most_runs:
-                    self.done.rest = len(level) + len(following)
-                    break
-            level = following
-            if not following or self.done.rest:
-                break
-        del ways
-        self.done.states = len(known)
-        self.done.schedules = self._count()
-        return self.done
-
-    def _visit(self, node: Node, depth: int, lost_share: float) -> Iterator[tuple[Node, bool]]:
-        """Run from a state; yield the states that follow, and whether it takes a disturbance to get there."""
-        trace = self._checked(node)
-        edges = [point.key for point in trace.points]
-        if depth < MOST_CRASHES:
-            yield from ((point, True) for point in trace.points)
-            for number in range(trace.effects):
-                for what in ("reply", "request"):
-                    if depth == 0 or self.random.random() < lost_share:
-                        unlucky = self._run(node, (number, what))  # type: ignore[arg-type]
-                        self.done.lost += 1
-                        assert unlucky.final is not None
-                        after = (*unlucky.points, unlucky.final)
-                        edges += [point.key for point in after]
-                        yield from ((point, True) for point in after)
-        self.traces[node.key] = edges
-        if node.phase == "migrate":
-            assert trace.final is not None
-            yield completing(trace.final, whole=True), False
-            yield completing(node, whole=False), False
-
-    def _run(self, node: Node, lost: Lost | None = None) -> Trace:
-        self.done.runs += 1
-        try:
-            return run(node, lost)
-        except AssertionError as error:
-            raise AssertionError(self._told(node, f"{type(error).__name__}: {error}")) from error
-
-    def _checked(self, node: Node) -> Trace:
-        """Run undisturbed, and judge the end."""
-        trace = self._run(node)
-        end = trace.final
-        assert end is not None
-        assert not trace.wrong, self._told(node, trace.wrong)
-        if node.phase == "migrate":
-            self.migrated = self.migrated or end
-            same(end, self.migrated, lambda what: self._told(node, what))
-        else:
-            self.completed = self.completed or end
-            assert items(end.tables) == items(start()), self._told(node, "the original is not restored")
-            assert end.journal.obligations() == [], self._told(node, end.journal.obligations())
-            if node.whole:
-                same(end, self.completed, lambda what: self._told(node, what))
-        return trace
-
-    def _told(self, node: Node, what: object) -> str:
-        return f"{what}\nseed {self.seed}, schedule:\n  {node.story()}"
-
-    def _count(self) -> int:
-        """Count the schedules: every path with up to ``MOST_CRASHES`` disturbances whose runs were made."""
-        total, now = 0, {first().key: 1}
-        for _ in range(MOST_CRASHES + 1):
-            total += sum(now.values())
-            later: dict[tuple[object, ...], int] = {}
-            for key, ways in now.items():
-                for point in self.traces.get(key, ()):
-                    if point in self.traces:
-                        later[point] = later.get(point, 0) + ways
-            now = later
-        return total
-
-
-def same(end: Node, model: Node, told: Any) -> None:
-    """Compare two ends: everything set for a while, the people, and what lies about."""
-    assert items(end.tables) == items(model.tables), told("another end state")
-    assert people(end.tables) == people(model.tables), told(f"other accounts: {people(end.tables)}")
-    assert leftovers(end.tables) == leftovers(model.tables), told(f"files are left: {leftovers(end.tables)}")
+    return Node("complete", node.tables, node.journal, key, whole, how, node, node.depth)
 
 
 class _AtOnce(ThreadPoolExecutor):

@@ -1,7 +1,8 @@
 """The simulated world: two directories and two hosts behind the port that the engine sends its effects through.
 
 It answers the queries of the real kinds and carries out their effects, and at every effect it looks into the journal:
-nothing may differ from what was found at first unless a promise to put it back was written down before.
+nothing may differ from what was found at first unless a promise to put it back was written down before, and nothing dangerous
+unless its dead-man's switch is armed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from reconciler.core.ports import Journal
 from reconciler.core.query import Command, Query, Rows, Search
 from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, ModifyEntry, Restart, RunTask
 from reconciler.core.values import Sid
+from reconciler.resources.dead_man import task_name
 from tests.crash import simulated_directory as directory
 from tests.crash.simulated_admt import migrate
 from tests.crash.simulated_hosts import PES, Hosts
@@ -23,12 +25,24 @@ from tests.crash.simulated_start import MIGRATED, SIDS, Tables, start
 Item = tuple[str, ...]
 """One thing that can be put back, such as ("registry", host, path, name)."""
 _OPERATOR = r"TARGET\migrator"
-_MEMBERS = {"CN=migrator": _OPERATOR, "CN=S-1-5-21-4-5-6-1105": _OPERATOR, "CN=S-1-1-0": "S-1-1-0", "CN=S-1-5-7": "S-1-5-7"}
+_MEMBERS = {
+    "CN=migrator": _OPERATOR,
+    "CN=S-1-5-21-4-5-6-1105": _OPERATOR,
+    "CN=S-1-1-0": "S-1-1-0",
+    "CN=S-1-5-7": "S-1-5-7",
+}
 _GROUPS = {"Administrators": "S-1-5-32-544", "Pre-Windows 2000 Compatible Access": "S-1-5-32-554"}
+
+
+DANGEROUS = ("AllowPasswordExport", "RunAsPPL", "RestrictAnonymous")
 
 
 class Unpromised(AssertionError):
     """Something was changed that nobody could put back after a crash."""
+
+
+class Unarmed(AssertionError):
+    """Something dangerous was set before its dead-man's switch was armed, or outlived it."""
 
 
 class SimulatedWorld:
@@ -95,6 +109,7 @@ def items(tables: Tables) -> dict[Item, Any]:
     found |= {("file", *key): value for key, value in tables.files.items() if not _of_admt(*key)}
     found |= {("directory", *key): value for key, value in tables.directories.items()}
     found |= {("software", *key): value for key, value in tables.software.items()}
+    found |= {("task", *key): True for key in tables.tasks}
     found |= {("service", *key): value for key, value in tables.services.items()}
     for (domain, _), entry in tables.entries.items():
         found |= _items_of(domain, entry)
@@ -144,7 +159,12 @@ def check_promises(tables: Tables, journal: Journal, original: dict[Item, Any] |
     if not moved:
         return
     promised = {promise.key for promise in journal.obligations() if promise.changed_at is not None}
+    armed = {name for _, name in tables.tasks}
     for item in moved:
+        if item[0] == "task" and item[2] in map(task_name, promised):
+            continue
+        if item[-1] in DANGEROUS and task_name("/".join(("win.registry", *item[1:]))) not in armed:
+            raise Unarmed(f"{item} was {first.get(item)!r} and is {now.get(item)!r}, and no dead-man's switch is armed")
         if promised.isdisjoint(promisers(item)):
             raise Unpromised(f"{item} was {first.get(item)!r} and is {now.get(item)!r}, and no promise says so")
 
@@ -156,6 +176,8 @@ def promisers(item: Item) -> set[str]:
             return {f"win.registry/{host}/{'/'.join(rest)}", f"win.audit_policy/{host}/account-management"}
         case ("file", host, path):
             return {f"win.file/{host}/{path}", f"pes.key/{host}/source"}
+        case ("task", *_):
+            return set()  # of a switch that no promise has
         case ("directory", host, path):
             return {f"win.directory/{host}/{path}"}
         case ("software", host, name):

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from reconciler.core.query import Rows
 from reconciler.core.steps import RunTask
 from reconciler.core.values import Sid
-from tests.crash.simulated_directory import HEADS, Entry, add, canonical, entry
+from tests.crash.simulated_directory import FOREIGN, HEADS, Entry, add, canonical, entry
 from tests.crash.simulated_hosts import ADMT, PES
-from tests.crash.simulated_start import ANONYMOUS, EVERYONE, FOREIGN, LSA, MIGRATED, SIDS, STAFF, Tables
+from tests.crash.simulated_start import ANONYMOUS, EVERYONE, LSA, MIGRATED, SIDS, STAFF, Tables
 
 _TIME = "2026-01-01 10:00:00"
 _MIGRATOR = Sid(f"{SIDS['target']}-1105")
@@ -46,7 +46,9 @@ def _move(tables: Tables, name: str, options: dict[str, str]) -> Iterable[str]:
 
 
 def _created(old: Entry, name: str, number: int) -> Entry:
-    made = entry(f"CN={name},{MIGRATED}", objectSid=Sid(f"{SIDS['target']}-{number}"), sAMAccountName=name, secret="random")
+    made = entry(
+        f"CN={name},{MIGRATED}", objectSid=Sid(f"{SIDS['target']}-{number}"), sAMAccountName=name, secret="random"
+    )
     for attribute in ("objectclass", "objectcategory"):
         made = made.having(attribute, old.attributes[attribute])
     return made.having("pwdlastset", (b"0",))
@@ -55,12 +57,18 @@ def _created(old: Entry, name: str, number: int) -> Entry:
 def _wrong(tables: Tables, task: RunTask, options: dict[str, str]) -> Iterable[str]:
     """Say what is not in place. A setting that counts after a restart only is looked up as of the last one."""
     effective = tables.effective
-    lsa = {name: effective.get(("source-pdc", LSA, name), ("", None))[1] for name in ("TcpipClientSupport", "AllowPasswordExport", "RunAsPPL")}
+    lsa = {
+        name: effective.get(("source-pdc", LSA, name), ("", None))[1]
+        for name in ("TcpipClientSupport", "AllowPasswordExport", "RunAsPPL")
+    }
     groups = {domain: _members(tables, domain, "CN=Administrators,CN=Builtin") for domain in HEADS}
     anonymous = _members(tables, "target", "CN=Pre-Windows 2000 Compatible Access,CN=Builtin")
     trust = tables.entries.get(("source", canonical(f"CN=target.lab,CN=System,{HEADS['source']}")))
     migrator = (f"CN={_MIGRATOR},{FOREIGN},{HEADS['source']}", f"CN=migrator,CN=Users,{HEADS['target']}")
-    rights = (tables.entries["target", canonical(dn)].attributes["ntsecuritydescriptor"][0] for dn in (MIGRATED, HEADS["target"]))
+    rights = (
+        tables.entries["target", canonical(dn)].attributes["ntsecuritydescriptor"][0]
+        for dn in (MIGRATED, HEADS["target"])
+    )
     facts = {
         "ADMT is not installed": (task.host, ADMT) in tables.software,
         "not run as the operator": task.credential == "migrator",

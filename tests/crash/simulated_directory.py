@@ -194,7 +194,11 @@ def _value(entries: Entries, domain: str, attribute: str, value: str | bytes) ->
     sid = Sid(value[5:-1])
     for (where, _), found in entries.items():
         # What lies in the configuration cannot be a member of a domain's group; its foreign twin can.
-        if where == domain and sid.to_bytes() in found.attributes.get("objectsid", ()) and "CN=Configuration" not in found.dn:
+        if (
+            where == domain
+            and sid.to_bytes() in found.attributes.get("objectsid", ())
+            and "CN=Configuration" not in found.dn
+        ):
             return found.dn.encode()
     made = entry(f"CN={sid},{FOREIGN},{HEADS[domain]}", objectSid=sid, objectClass="foreignSecurityPrincipal")
     add(entries, domain, made)

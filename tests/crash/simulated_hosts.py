@@ -9,17 +9,21 @@ from typing import Any
 from reconciler.core.errors import Refused
 from reconciler.core.query import Command, Rows
 from reconciler.core.secret import SecretRef, Template
-from reconciler.core.steps import CopyFile, ModifyEntry, Restart
-from reconciler.core.steps import AttributeChange
+from reconciler.core.steps import AttributeChange, CopyFile, ModifyEntry, Restart
 from reconciler.core.values import Sid
 from tests.crash.simulated_directory import HEADS, add, canonical, entry, modify_entry
-from tests.crash.simulated_start import HOSTS, SIDS, Tables, boot
+from tests.crash.simulated_start import HOSTS, SIDS, boot
+from tests.crash.simulated_tasks import Tasks
 
 ADMT, PES = "Active Directory Migration Tool", "ADMT Password Migration DLL"
 CODES = {ADMT: "{6B29FC40-CA47-1067-B31D-00DD010662DA}", PES: "{7C30AD51-DB58-2178-C42E-11EE121773EB}"}
+NOW = "2026-11-20T18:00:00+00:00"
 _DONE: Rows = ({"exit_code": 0},)
 _REGISTRY_TYPES = {"DWord": "REG_DWORD", "String": "REG_SZ"}
-_TRUST = {"source": f"CN=target.lab,CN=System,{HEADS['source']}", "target": f"CN=source.lab,CN=System,{HEADS['target']}"}
+_TRUST = {
+    "source": f"CN=target.lab,CN=System,{HEADS['source']}",
+    "target": f"CN=source.lab,CN=System,{HEADS['target']}",
+}
 _QUARANTINED = "4"
 
 
@@ -27,11 +31,8 @@ class Twice(AssertionError):
     """What must happen once happened again although the first time took effect."""
 
 
-class Hosts:
+class Hosts(Tasks):
     """Commands by name. One that no kind sends is not known."""
-
-    def __init__(self, tables: Tables) -> None:
-        self.tables = tables
 
     def run(self, command: Command) -> Rows:
         """Answer or carry out a command."""
@@ -135,12 +136,15 @@ class Hosts:
     def on_get_ciminstance(self, command: Command, given: Mapping[str, Any]) -> Rows:
         if given["ClassName"] == "Win32_OperatingSystem":
             count = self.tables.count[f"boot/{command.host}"]
-            return ({"LastBootUpTime": f"2026-01-{count // 24 + 1:02}T{count % 24:02}:00:00+00:00"},)
+            booted = f"2026-01-{count // 24 + 1:02}T{count % 24:02}:00:00+00:00"
+            return ({"LastBootUpTime": booted, "LocalDateTime": NOW},)
         found = self.tables.services.get((command.host, given["Filter"].split("'")[1]))
         return ({"State": found[0], "StartMode": found[1], "StartName": found[2]},) if found else ()
 
     def on_set_service(self, command: Command, given: Mapping[str, Any]) -> Rows:
-        return self._service(command, given["Name"], mode={"Automatic": "Auto"}.get(given["StartupType"], given["StartupType"]))
+        return self._service(
+            command, given["Name"], mode={"Automatic": "Auto"}.get(given["StartupType"], given["StartupType"])
+        )
 
     def on_start_service(self, command: Command, given: Mapping[str, Any]) -> Rows:
         return self._service(command, given["Name"], state="Running")
@@ -194,7 +198,11 @@ class Hosts:
             policy = ((guid, word) for (host, guid), word in self.tables.audit.items() if host == command.host)
             return (*({"line": f"X,System,name,{{{guid.upper()}}},{word},"} for guid, word in policy), *_DONE)
         guid, success, failure = (str(part).partition(":")[2] for part in command.arguments[1:])
-        words = {("enable", "enable"): "Success and Failure", ("enable", "disable"): "Success", ("disable", "enable"): "Failure"}
+        words = {
+            ("enable", "enable"): "Success and Failure",
+            ("enable", "disable"): "Success",
+            ("disable", "enable"): "Failure",
+        }
         self.tables.audit[command.host, guid.strip("{}").lower()] = words.get((success, failure), "No Auditing")
         return _DONE
 
@@ -217,7 +225,11 @@ class Hosts:
 
     def on_remove_localgroupmember(self, command: Command, given: Mapping[str, Any]) -> Rows:
         sid, domain = Sid(str(given["Member"])).to_bytes(), HOSTS[command.host]
-        dn = next(e.dn for (d, _), e in self.tables.entries.items() if d == domain and sid in e.attributes.get("objectsid", ()))
+        dn = next(
+            e.dn
+            for (d, _), e in self.tables.entries.items()
+            if d == domain and sid in e.attributes.get("objectsid", ())
+        )
         return self._membership(command, AttributeChange("member", "delete", (dn,)))
 
     def _membership(self, command: Command, change: AttributeChange) -> Rows:
@@ -230,7 +242,11 @@ class Hosts:
 
     def on_nltest(self, command: Command, given: Mapping[str, Any]) -> Rows:
         known = all((domain, canonical(dn)) in self.tables.entries for domain, dn in _TRUST.items())
-        return ({"line": "Status = 0 0x0 NERR_Success"}, *_DONE) if known else ({"line": "Status = 1355"}, {"exit_code": 1355})
+        return (
+            ({"line": "Status = 0 0x0 NERR_Success"}, *_DONE)
+            if known
+            else ({"line": "Status = 1355"}, {"exit_code": 1355})
+        )
 
     def on_netdom(self, command: Command, given: Mapping[str, Any]) -> Rows:
         words = [str(part) for part in command.arguments]
@@ -242,12 +258,13 @@ class Hosts:
             if "/remove" in words:
                 del self.tables.entries[domain, canonical(_TRUST[domain])]
             elif "/add" in words:
-                self._trust(domain, other, _QUARANTINED)
-        if "/quarantine:no" in words:
-            self._trust("source", "target", "0")
+                self.trust(domain, other, _QUARANTINED)
+        if "/quarantine:no" in words or "/quarantine:yes" in words:
+            self.trust("source", "target", "0" if "/quarantine:no" in words else _QUARANTINED)
         return _DONE
 
-    def _trust(self, domain: str, other: str, attributes: str) -> None:
+    def trust(self, domain: str, other: str, attributes: str) -> None:
+        """Let one domain know the trust."""
         made = entry(
             _TRUST[domain], objectClass="trustedDomain", trustPartner=f"{other}.lab", flatName=other.upper(), securityIdentifier=SIDS[other],
             trustDirection="3", trustType="2", trustAttributes=attributes,

@@ -41,6 +41,7 @@ class Tables:
     directories: dict[tuple[str, str], bool] = field(default_factory=dict)
     software: dict[tuple[str, str], str] = field(default_factory=dict)
     services: dict[tuple[str, str], tuple[str, str, str]] = field(default_factory=dict)
+    tasks: dict[tuple[str, str], str] = field(default_factory=dict)
     entries: Entries = field(default_factory=dict)
     effective: dict[tuple[str, ...], Any] = field(default_factory=dict)
     admt_keys: dict[str, str] = field(default_factory=dict)
@@ -65,7 +66,9 @@ def start() -> Tables:
             ("source-pdc", LSA, "Unmanaged"): ("REG_SZ", "kept"),
             ("admt", LSA, "RestrictAnonymous"): ("REG_DWORD", 2),
         },
-        audit={(host, f"0cce92{n}-69ae-11d9-bed3-505054503030"): _audit(host, n) for host in HOSTS for n in _SUBCATEGORIES},
+        audit={
+            (host, f"0cce92{n}-69ae-11d9-bed3-505054503030"): _audit(host, n) for host in HOSTS for n in _SUBCATEGORIES
+        },
         directories={("source-pdc", r"C:\PES"): True, ("admt", r"C:\Windows\ADMT"): True},
         files={("source-pdc", r"C:\PES\notes.txt"): "not ours"},
         count={"rid": 1200, "serial": 0, "boot/source-pdc": 1, "boot/admt": 1},

@@ -5,19 +5,19 @@ from __future__ import annotations
 import subprocess
 import uuid
 
+from tests.e2e.directory import ldif_line
 from tests.e2e.lab import Lab, Role
 from tests.e2e.security import without
 from tests.e2e.windows import Windows
 
 KEY_FILE = r"C:\PES\source.pes"
 SERVICE = "PesSvc"
-UNINSTALL = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
 PRE_WINDOWS_2000 = "CN=Pre-Windows 2000 Compatible Access,CN=Builtin,DC=target,DC=lab"
 AUDIT_GROUP = "CN=SOURCE$$$,CN=Users,DC=source,DC=lab"
 ALICE = "CN=Alice Adler,OU=Staff,DC=source,DC=lab"
 MIGRATED_ALICE = "CN=Alice Adler,OU=Migrated,DC=target,DC=lab"
 MIGRATED = "OU=Migrated,DC=target,DC=lab"
-GLOBAL_SECURITY_GROUP = -2147483646
+GLOBAL_SECURITY_GROUP, LOCAL_SECURITY_GROUP = -2147483646, -2147483644
 USER_ACCOUNTS = "{0CCE9235-69AE-11D9-BED3-505054503030}"
 CONTROLLERS_POLICY = "{6AC1786C-016F-11D2-945F-00C04fB984F9}"
 AUDIT_FOLDER = rf"C:\Windows\SYSVOL\domain\Policies\{CONTROLLERS_POLICY}\MACHINE\Microsoft\Windows NT\Audit"
@@ -65,6 +65,17 @@ def make_the_audit_group_global(lab: Lab) -> None:
         f"dn: {AUDIT_GROUP}\nchangetype: add\nobjectClass: group\n"
         f"sAMAccountName: SOURCE$$$\ngroupType: {GLOBAL_SECURITY_GROUP}\n"
     )
+
+
+def make_the_audit_group(lab: Lab) -> None:
+    lab.source.modify(
+        f"dn: {AUDIT_GROUP}\nchangetype: add\nobjectClass: group\n"
+        f"sAMAccountName: SOURCE$$$\ngroupType: {LOCAL_SECURITY_GROUP}\n"
+    )
+
+
+def empty_the_audit_group(lab: Lab) -> None:
+    lab.source.change(AUDIT_GROUP, "delete", "member", ALICE)
 
 
 def remove_tcpip_client_support(lab: Lab) -> None:
@@ -118,10 +129,27 @@ def bring_the_key_file_back_to_the_admt_host(lab: Lab) -> None:
 
 def make_another_key(lab: Lab) -> None:
     """Give ADMT a key that PES was not installed with."""
-    options = ("/option:create", "/sourcedomain:source.lab", r"/keyfile:C:\Windows\Temp\other.pes", "/keypassword:Other-1")
+    options = (
+        "/option:create",
+        "/sourcedomain:source.lab",
+        r"/keyfile:C:\Windows\Temp\other.pes",
+        "/keypassword:Other-1",
+    )
     with lab.windows("target") as windows:
         windows.done("admt.exe", "key", *options)
         windows.run("Remove-Item", LiteralPath=r"C:\Windows\Temp\other.pes")
+
+
+def import_the_key(lab: Lab) -> None:
+    """Give ADMT the key again that PES was installed with."""
+    options = (
+        "/option:import",
+        "/sourcedomain:source.lab",
+        f"/keyfile:{KEY_FILE}",
+        f"/keypassword:{lab.secret('key-password')}",
+    )
+    with lab.windows("target") as windows:
+        windows.done("admt.exe", "key", *options)
 
 
 def forbid_password_export(lab: Lab) -> None:
@@ -174,7 +202,8 @@ def take_the_operator_out_of_the_admt_host(lab: Lab) -> None:
 
 def take_away_a_right(lab: Lab, dn: str, right: uuid.UUID) -> None:
     descriptor = lab.target.security_descriptor(dn)
-    lab.target.set_security_descriptor(dn, without(descriptor, right, lab.migrator_sid))
+    left = ldif_line("nTSecurityDescriptor", without(descriptor, right, lab.migrator_sid))
+    _in_the_database(lab, f"dn: {dn}\nchangetype: modify\nreplace: nTSecurityDescriptor\n{left}-\n", "sd_flags:1:4")
 
 
 def turn_lsa_protection_on(lab: Lab) -> None:
@@ -192,21 +221,19 @@ def delete_a_migrated_account(lab: Lab) -> None:
 
 
 def delete_the_history_of_an_account(lab: Lab) -> None:
-    database = lab.directory / "target" / "private" / "sam.ldb"
-    change = f"dn: {MIGRATED_ALICE}\nchangetype: modify\ndelete: sIDHistory\n-\n"
-    subprocess.run(["ldbmodify", "-H", str(database)], input=change, text=True, check=True, capture_output=True)
+    _in_the_database(lab, f"dn: {MIGRATED_ALICE}\nchangetype: modify\ndelete: sIDHistory\n-\n")
 
 
 def _uninstall(windows: Windows, name: str) -> None:
-    keys = [line.strip() for line in windows.done("reg.exe", "query", UNINSTALL).splitlines() if line.startswith("HKEY_")]
-    (code,) = (key.rpartition("\\")[2] for key in keys if _display_name(windows, key) == name)
+    (code,) = (code for code, found in windows.software().items() if found == name)
     windows.done("msiexec.exe", "/x", code, "/qn", "/norestart")
 
 
-def _display_name(windows: Windows, key: str) -> str:
-    finished = windows.program("reg.exe", "query", key, "/v", "DisplayName")
-    (line,) = (line for line in finished.text.splitlines() if "REG_SZ" in line)
-    return line.partition("REG_SZ")[2].strip()
+def _in_the_database(lab: Lab, change: str, *controls: str) -> None:
+    """Change the target's directory where it lies, past every check."""
+    database = lab.directory / "target" / "private" / "sam.ldb"
+    command = ["ldbmodify", "-H", str(database), *(f"--controls={control}" for control in controls)]
+    subprocess.run(command, input=change, text=True, check=True, capture_output=True)
 
 
 def _audit(lab: Lab, role: Role, switch: str) -> None:

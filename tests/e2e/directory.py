@@ -11,8 +11,8 @@ from typing import Any
 
 Entry = dict[str, list[bytes]]
 
-# LDAP_SERVER_SD_FLAGS_OID with the flags 7 (owner, group, DACL) and 4 (DACL).
-SD_READ, SD_WRITE = "!1.2.840.113556.1.4.801=::MAMCAQc=", "!1.2.840.113556.1.4.801=::MAMCAQQ="
+# LDAP_SERVER_SD_FLAGS_OID with the flags 7: owner, group, DACL.
+DESCRIPTOR_PARTS = "!1.2.840.113556.1.4.801=::MAMCAQc="
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ class Directory:
         assert len(found) == 1, f"{expression} in {self.dns}: {len(found)}"
         return found[0]
 
-    def modify(self, ldif: str, control: str = "") -> None:
+    def modify(self, ldif: str) -> None:
         """Carry out LDIF changes."""
-        self._call("ldapmodify", *(["-e", control] if control else []), text=ldif)
+        self._call("ldapmodify", text=ldif)
 
     def delete(self, dn: str) -> None:
         """Delete an entry."""
-        self.modify(f"{_line('dn', dn)}changetype: delete\n")
+        self.modify(f"{ldif_line('dn', dn)}changetype: delete\n")
 
-    def change(self, dn: str, action: str, attribute: str, *values: str | bytes, control: str = "") -> None:
-        """``add``, ``delete`` or ``replace`` values of one attribute."""
-        lines = "".join(_line(attribute, value) for value in values)
-        self.modify(f"{_line('dn', dn)}changetype: modify\n{action}: {attribute}\n{lines}-\n", control)
+    def change(self, dn: str, action: str, attribute: str, *values: str) -> None:
+        """``add`` or ``delete`` values of one attribute."""
+        lines = "".join(ldif_line(attribute, value) for value in values)
+        self.modify(f"{ldif_line('dn', dn)}changetype: modify\n{action}: {attribute}\n{lines}-\n")
 
     def usn(self) -> int:
         """Return the change counter."""
@@ -69,12 +69,8 @@ class Directory:
 
     def security_descriptor(self, dn: str) -> bytes:
         """Return owner, group and DACL of an object."""
-        entry = self.search(dn, "(objectClass=*)", "nTSecurityDescriptor", scope="base", control=SD_READ)[0]
+        entry = self.search(dn, "(objectClass=*)", "nTSecurityDescriptor", scope="base", control=DESCRIPTOR_PARTS)[0]
         return entry["nTSecurityDescriptor"][0]
-
-    def set_security_descriptor(self, dn: str, descriptor: bytes) -> None:
-        """Write the DACL of a security descriptor."""
-        self.change(dn, "replace", "nTSecurityDescriptor", descriptor, control=SD_WRITE)
 
     def can_log_on(self, name: str, password: str) -> bool:
         """Log on over LDAPS with a name that has no domain yet."""
@@ -95,7 +91,8 @@ class Directory:
         return {**os.environ, "LDAPTLS_CACERT": str(self.ca), "LDAPRC": os.devnull}
 
 
-def _line(attribute: str, value: str | bytes) -> str:
+def ldif_line(attribute: str, value: str | bytes) -> str:
+    """Return one line of LDIF that holds any value."""
     raw = value.encode() if isinstance(value, str) else value
     return f"{attribute}:: {base64.b64encode(raw).decode()}\n"
 

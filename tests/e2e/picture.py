@@ -7,9 +7,8 @@ from typing import Any
 
 from tests.e2e.directory import Directory
 from tests.e2e.lab import ROLES, Lab
-from tests.e2e.windows import LSA, Windows
+from tests.e2e.windows import LSA, UNINSTALL, Windows
 
-UNINSTALL = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
 FOLDERS = (r"C:\PES", r"C:\Install", r"C:\Program Files", r"C:\Windows\System32\Tasks")
 TRUST = (
     "objectGUID",

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
+UNINSTALL = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall"
 LSA = r"HKLM\SYSTEM\CurrentControlSet\Control\Lsa"
 
 
@@ -89,6 +90,19 @@ class Windows:
                 kind, data = line.strip().removeprefix(name).split(maxsplit=1)
                 return kind, data
         return None
+
+    def software(self) -> dict[str, str]:
+        """Return display names of what is installed, by product code."""
+        keys = [
+            line.strip() for line in self.done("reg.exe", "query", UNINSTALL).splitlines() if r"Uninstall\{" in line
+        ]
+        lines = {key: self.done("reg.exe", "query", key, "/v", "DisplayName").splitlines() for key in keys}
+        return {
+            key.rpartition("\\")[2]: line.partition("REG_SZ")[2].strip()
+            for key, found in lines.items()
+            for line in found
+            if "REG_SZ" in line
+        }
 
     def exists(self, path: str) -> bool:
         """Return whether a file or directory is there."""

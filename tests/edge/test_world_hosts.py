@@ -18,9 +18,9 @@ from reconciler.core.query import Command, Recall
 from reconciler.core.secret import CredentialPart, SecretRef, Template
 from reconciler.core.steps import CopyFile, Restart, RunTask
 from reconciler.core.targets import Targets
+from reconciler.core.task_xml import task_xml
 from reconciler.edge.directory import Directory
 from reconciler.edge.secrets import Secrets
-from reconciler.edge.task_definition import task_xml
 from reconciler.edge.tasks import LogMark
 from reconciler.edge.world import LiveWorld
 from reconciler.lab.windows.contract import Cmdlet, DomainFacts, Entry, Logon, Parameter

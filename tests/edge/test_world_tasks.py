@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.edge.task_definition import command_line, task_xml
+from reconciler.core.task_xml import command_line, task_xml
 from reconciler.edge.tasks import LogMark, Patience, new_lines, task_name
 from reconciler.lab.windows.task_xml import parse_task, split_arguments
 

@@ -1,4 +1,4 @@
-"""Cmdlets for scheduled tasks: Register-, Get-, Start-, Stop-, Unregister-ScheduledTask and Get-ScheduledTaskInfo."""
+"""Cmdlets for scheduled tasks: Register-, Get-, Export-, Start-, Stop-, Unregister-ScheduledTask and Get-ScheduledTaskInfo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reconciler.lab.windows.contract import Call, Cmdlet, Parameter
 from reconciler.lab.windows.failures import AUTOMATION, cim_failure, missing_parameter
 from reconciler.lab.windows.logons import LogonRefused
 from reconciler.lab.windows.machine import Machine
-from reconciler.lab.windows.task_xml import BadTaskXml
+from reconciler.lab.windows.task_xml import BadTaskXml, exported
 from reconciler.lab.windows.tasks import ScheduledTask, folder
 from reconciler.lab.winrm.records import Record, date, enum_value, net_object, note, uint32
 
@@ -53,6 +53,12 @@ async def get_task(call: Call) -> None:
     """Get-ScheduledTask: by name and folder, with wildcards."""
     for task in _selected(call, by_wildcard=True):
         call.output(task_object(task))
+
+
+async def export(call: Call) -> None:
+    """Export-ScheduledTask: the definition of one task, as one text."""
+    for task in _selected(call):
+        call.output(exported(task.xml, task.uri))
 
 
 async def get_info(call: Call) -> None:
@@ -186,6 +192,7 @@ CMDLETS = (
     ),
     Cmdlet("Get-ScheduledTask", (_NAMES, _FOLDERS), get_task, class_name="Get-ScheduledTask"),
     Cmdlet("Get-ScheduledTaskInfo", (_NAME, _FOLDER), get_info, class_name="Get-ScheduledTaskInfo"),
+    Cmdlet("Export-ScheduledTask", (_NAME, _FOLDER), export, class_name="Export-ScheduledTask"),
     Cmdlet("Start-ScheduledTask", (_NAME, _FOLDER), start, class_name="Start-ScheduledTask"),
     Cmdlet("Stop-ScheduledTask", (_NAME, _FOLDER), stop, class_name="Stop-ScheduledTask"),
     Cmdlet(

@@ -77,6 +77,20 @@ def parse_task(xml: str) -> Definition:
     )
 
 
+def exported(xml: str, uri: str) -> str:
+    """Return a registered definition as Task Scheduler gives it out: with the task's own path in it."""
+    root = _root(xml)
+    information = _find(root, "RegistrationInfo")
+    if information is None:
+        information = ElementTree.Element(_path("RegistrationInfo"))
+        root.insert(0, information)
+    for named in _all(information, "URI"):
+        information.remove(named)
+    ElementTree.SubElement(information, _path("URI")).text = uri
+    ElementTree.register_namespace("", NAMESPACE)
+    return '<?xml version="1.0" encoding="UTF-16"?>\r\n' + ElementTree.tostring(root, encoding="unicode")
+
+
 def _root(xml: str) -> ElementTree.Element:
     if "<!DOCTYPE" in xml.upper():
         raise BadTaskXml(SCHED_E_MALFORMEDXML, "The task XML is malformed.\r\n(1,1)::")

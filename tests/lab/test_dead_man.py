@@ -1,0 +1,150 @@
+"""Never restarted: the program dies, nobody starts it again, and the hosts close by themselves what it had opened."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reconciler.lab.forest.control import ask
+from tests.e2e.lab import ROLES, Lab, Role
+from tests.e2e.windows import LSA, Windows
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("dead-man")]
+
+ROOT = Path(__file__).parents[2]
+ACCOUNTS = (
+    "accounts:\n    - {from: 'OU=Staff,DC=source,DC=lab', filter: (objectClass=user), into: 'OU=Migrated,DC=target,DC=lab'}",
+    "accounts: []",
+)
+READS = {
+    "Export-ScheduledTask", "Get-ChildItem", "Get-CimInstance", "Get-FileHash", "Get-Item", "Get-ItemProperty", "Get-LocalGroupMember",
+    "Get-Variable", "Select-String", "Test-Path", "auditpol.exe", "nltest.exe", "reg.exe",
+}  # fmt: skip
+Picture = dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A small lab of this module alone: its clock is turned."""
+    directory = Path(tempfile.mkdtemp(prefix="rl-dm-"))
+    lab = Lab(directory, tmp_path_factory.mktemp("states"), "127.0.65.1", "127.0.65.2")
+    try:
+        lab.up(6)
+        yield lab
+    finally:
+        lab.down()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def opened(lab: Lab) -> Picture:
+    """Return how the dangerous settings stand, and which tasks are there, as an administrator sees it."""
+    found: Picture = {}
+    for role in ROLES:
+        with lab.windows(role) as windows:
+            tasks = [str(task.adapted_properties["TaskName"]) for task in windows.run("Get-ScheduledTask")]
+            found[f"{role} tasks"] = len([name for name in tasks if name.startswith("Reconcile-DeadMan-")])
+            if role == "source":
+                found["AllowPasswordExport"] = windows.value("AllowPasswordExport")
+                found["PesSvc"] = _state(windows)
+            else:
+                found["RestrictAnonymous"] = windows.value("RestrictAnonymous")
+    return found
+
+
+def _state(windows: Windows) -> str:
+    finished = windows.program("sc.exe", "query", "PesSvc")
+    return next((line.split()[-1] for line in finished.text.splitlines() if "STATE" in line), "not there")
+
+
+def forward(lab: Lab, hours: int) -> None:
+    """Let time pass on the hosts; no program of ours runs."""
+    ask(Path(lab.document["control_socket"]), "advance-clock", {"host": "all", "seconds": hours * 3600})
+
+
+def killed(lab: Lab, state: Path, after: int) -> int:
+    """Run an apply that dies after so many dangerous effects; return its exit code."""
+    command = [sys.executable, "-m", "tests.lab.killed", str(after), "apply", str(state)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, timeout=120).returncode
+
+
+def written(lab: Lab, since: dict[Role, int]) -> list[str]:
+    """Return the commands since then that are no reads."""
+    return [
+        one["command"]
+        for role in ROLES
+        for one in lab.commands(role)[since[role] :]
+        if one["command"] not in READS or "/set" in str(one["parameters"])
+    ]
+
+
+def test_killed_after_any_dangerous_call_the_original_comes_back(lab: Lab) -> None:
+    with lab.windows("target") as windows:
+        windows.set_value("RestrictAnonymous", "REG_DWORD", "2")
+    since = {role: len(lab.commands(role)) for role in ROLES}
+    migrate = lab.state("migrate", ACCOUNTS)
+    after, code = 0, int(-signal.SIGKILL)
+    while code == -signal.SIGKILL:
+        after += 1
+        code = killed(lab, migrate, after)
+        forward(lab, 9)
+        now = opened(lab)
+        assert now["AllowPasswordExport"] is None, after
+        assert now["RestrictAnonymous"] == ("REG_DWORD", "0x2"), after
+        assert now["PesSvc"] in ("STOPPED", "not there"), after
+    assert code == 0
+    assert after == 8  # two settings and the service, each armed and set; one restart; and a run that lives
+    assert written(lab, since).count("Start-Service") == 2
+
+
+def test_only_what_is_pushed_forward_stays_open_and_complete_leaves_no_task(lab: Lab) -> None:
+    migrate, complete = (lab.state(phase, ACCOUNTS, name=phase) for phase in ("migrate", "complete"))
+    done = lab.apply(migrate)
+    assert done.code == 0, done
+    live = opened(lab)
+    assert (live["AllowPasswordExport"], live["PesSvc"]) == (("REG_DWORD", "0x1"), "RUNNING")
+    assert live["source tasks"] == 2
+
+    since = {role: len(lab.commands(role)) for role in ROLES}
+    again = lab.apply(migrate)
+    assert again.code == 0, again
+    assert written(lab, since) == []
+
+    forward(lab, 7)
+    again = lab.apply(migrate)
+    assert again.code == 0, again
+    assert set(written(lab, since)) == {"Register-ScheduledTask"}
+    forward(lab, 7)
+    assert opened(lab) == live
+
+    done = lab.apply(complete)
+    assert done.code == 0, done
+    now = opened(lab)
+    assert (now["AllowPasswordExport"], now["PesSvc"]) == (None, "not there")
+    assert (now["source tasks"], now["target tasks"]) == (0, 0)
+
+
+def test_value_that_was_zero_is_zero_again(lab: Lab) -> None:
+    with lab.windows("source") as windows:
+        windows.set_value("AllowPasswordExport", "REG_DWORD", "0")
+    document = yaml.safe_load(lab.state().read_text(encoding="utf-8"))
+    del document["migration"]
+    document["metadata"] = {"name": "alone"}
+    document["resources"] = [
+        {"kind": "win.registry", "host": "source-pdc", "path": LSA.replace("HKLM", "HKLM:"), "name": "AllowPasswordExport",
+         "type": "DWord", "value": 1, "during": ["migrate"], "dead_mans_switch": "15m"},
+    ]  # fmt: skip
+    path = lab.work / "alone.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert lab.apply(path).code == 0
+    assert opened(lab)["AllowPasswordExport"] == ("REG_DWORD", "0x1")
+    ran = lab.reconcile("lab", "clock", "--forward", "16m", "--host", "source", "--dir", lab.directory)
+    assert "1 scheduled tasks became due" in ran.err, ran
+    assert opened(lab)["AllowPasswordExport"] == ("REG_DWORD", "0x0")
