@@ -31,7 +31,7 @@ demo: setup ## Run the main job on the lab, from nothing to everything put back
 	$(PYTHON) -m tests.demo
 
 test: setup check ## Run every check and every test
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadgroup
 
 check: lint types contracts schemas ## Run every check
 

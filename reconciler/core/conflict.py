@@ -35,6 +35,25 @@ def conflicts(back: Resource, ours: Resource, current: Resource) -> tuple[Confli
     return _fields(back, ours, current)
 
 
+def keeping(back: Resource, edits: tuple[Conflict, ...], current: Resource) -> Resource:
+    """Return what to go back to where somebody else's edits stay: those as they are, everything else as it was."""
+    if back.ensure == "absent" or any(edit.field == "ensure" for edit in edits):
+        as_found = {name: getattr(current, name) for name in back.managed()}
+        return back.model_copy(update={"ensure": current.ensure, **as_found})
+    changed: dict[str, object] = {}
+    for edit in edits:
+        name, _, key = edit.field.partition(".")
+        now = getattr(current, name)
+        if not key or not isinstance(now, Mapping):
+            changed[name] = now
+            continue
+        before = changed.get(name, getattr(back, name))
+        merged = dict(before) if isinstance(before, Mapping) else {}
+        merged.update({item: value for item, value in now.items() if str(item) == key})
+        changed[name] = merged
+    return back.model_copy(update=changed)
+
+
 def _fields(back: Resource, ours: Resource, current: Resource) -> tuple[Conflict, ...]:
     found: list[Conflict] = []
     for name in back.managed():
@@ -47,6 +66,8 @@ def _fields(back: Resource, ours: Resource, current: Resource) -> tuple[Conflict
                 for key in {**mine, **now}
                 if now.get(key) != mine.get(key) and now.get(key) != was.get(key)
             ]
-        elif now is not None and now != mine and (back.ensure == "absent" or now != original):
+        elif now is None and name in back.unknowable:
+            continue
+        elif now != mine and (back.ensure == "absent" or now != original):
             found.append(Conflict(name, original, mine, now))
     return tuple(found)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from reconciler.core.conflict import Conflict, conflicts
+from reconciler.core.conflict import Conflict, conflicts, keeping
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
 from reconciler.core.graph import Graph, dependents
 from reconciler.core.ports import Json, Obligation
@@ -223,7 +223,9 @@ def examine(
         )
         edits = conflicts(wanted, intent.ours, observed) if intent.ours is not None else ()
         if edits and wanted.on_conflict == "keep":
-            return Finding(observed)
+            kept = keeping(wanted, edits, observed)
+            rest = differences(kept, observed)
+            return Finding(observed, _with_steps(replace(change, wanted=kept, differs=rest)) if rest else None)
         if edits and wanted.on_conflict == "ask":
             return Finding(observed, replace(change, gate=_edited(wanted, edits)))
         return Finding(observed, _with_steps(change))

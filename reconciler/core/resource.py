@@ -68,6 +68,7 @@ class Resource(BaseModel, ABC):
         identity: Fields that say *which* thing; they make the key.
         inputs: Fields that say *how* to do it; they are never compared.
         restores: False where nothing is put back when the resource is no longer wanted (migrated accounts stay).
+        unknowable: Fields in which None was read says that nothing is known, not that nothing is there.
         barrier: True for what settles after its requirements moved in either direction (a restart); it has no baseline.
     """
 
@@ -77,6 +78,7 @@ class Resource(BaseModel, ABC):
     inputs: ClassVar[tuple[str, ...]] = ()
     restores: ClassVar[bool] = True
     barrier: ClassVar[bool] = False
+    unknowable: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     ensure: Literal["present", "absent"] = Field("present", description="Whether the thing shall exist.")

@@ -34,14 +34,19 @@ class WriterLock:
                 where=str(path),
                 do="wait until it ends, or end it; the lock goes with it",
             ) from None
-        self._write(
-            {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "since": datetime.now(UTC).isoformat("T", "seconds"),
-                "holder": holder,
-            }
-        )
+        try:
+            self._write(
+                {
+                    "pid": os.getpid(),
+                    "host": socket.gethostname(),
+                    "since": datetime.now(UTC).isoformat("T", "seconds"),
+                    "holder": holder,
+                }
+            )
+        except OSError:
+            os.close(self._descriptor)  # a lock that nobody can be named for is given up
+            self._descriptor = -1
+            raise
 
     def release(self) -> None:
         """Give the lock up. Harmless the second time."""

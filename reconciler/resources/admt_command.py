@@ -49,7 +49,8 @@ class Migration:
             risk: Approval that the run needs.
         """
         lines = include_lines(pairs, existing=mode != "new")
-        digest = hashlib.sha256("\n".join([self.source_dns, mode, *lines]).encode()).hexdigest()[:12]
+        # The same names for every run of a population: what a crashed run left lying is overwritten and removed.
+        digest = hashlib.sha256("\n".join([self.source_dns, self.target_dns, self.into]).encode()).hexdigest()[:12]
         include, generated = f"{FOLDER}\\reconcile-{digest}.csv", f"{FOLDER}\\reconcile-{digest}.txt"
         arguments = self._arguments(mode, include, generated)
         task = RunTask(self.host, f"reconcile-admt-{digest}", PROGRAM, arguments, self.credential, LOG, _RUN_S)

@@ -28,6 +28,7 @@ class File(Resource):
     """A file with the content of another one. A file with other content is never overwritten."""
 
     identity: ClassVar[tuple[str, ...]] = ("host", "path")
+    unknowable: ClassVar[tuple[str, ...]] = ("content_of",)
 
     kind: Literal["win.file"] = "win.file"
     host: Name = Field(description="Host on which the file shall be.")

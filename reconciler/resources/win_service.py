@@ -44,6 +44,7 @@ class Service(Guarded):
     """
 
     identity: ClassVar[tuple[str, ...]] = ("host", "name")
+    unknowable: ClassVar[tuple[str, ...]] = ("start_mode", "account")
     inputs: ClassVar[tuple[str, ...]] = ("credential", "dead_mans_switch")
 
     kind: Literal["win.service"] = "win.service"

@@ -202,7 +202,6 @@ def test_nothing_is_sent_that_was_not_written_down(
     assert n > 3
 
 
-@pytest.mark.xfail(strict=True, reason="the lock is kept when its holder's name cannot be written")
 def test_a_lock_that_could_not_be_signed_is_given_up(memory_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: Any) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

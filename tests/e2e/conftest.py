@@ -14,6 +14,15 @@ from tests.e2e.lab import EVERYBODY, FEW, ONLY_FEW, Lab
 USERS = 40
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests that share the migrated lab come one after the other, so that it is migrated once."""
+    items.sort(key=lambda item: item.path.parent == Path(__file__).parent and "migrated" in _fixtures(item))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
+
+
 @pytest.fixture(scope="session")
 def built(worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A running lab in whatever condition the last module left it."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.by_hand import KEY_FILE, PRE_WINDOWS_2000
 from tests.e2e.lab import EVERYBODY, FEW, ONLY_FEW, Lab, Ran
 from tests.e2e.picture import picture
 from tests.e2e.windows import Windows
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-1")]
 
-KEY_FILE = r"C:\PES\source.pes"
 USER_ACCOUNTS, COMPUTER_ACCOUNTS, SECURITY_GROUPS = (
     f"{{0CCE923{number}-69AE-11D9-BED3-505054503030}}" for number in (5, 6, 7)
 )
@@ -34,8 +34,7 @@ def make_it_awkward(lab: Lab) -> None:
     with lab.windows("target") as windows:
         windows.set_value("RestrictAnonymous", "REG_DWORD", "2")
         audit(windows, USER_ACCOUNTS, success="enable", failure="enable")
-    builtin = "CN=Pre-Windows 2000 Compatible Access,CN=Builtin,DC=target,DC=lab"
-    lab.target.change(builtin, "add", "member", "<SID=S-1-1-0>")
+    lab.target.change(PRE_WINDOWS_2000, "add", "member", "<SID=S-1-1-0>")
     lab.restart("source")
 
 
@@ -59,7 +58,15 @@ def before(lab: Lab) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def completed(lab: Lab, before: dict[str, Any]) -> tuple[dict[str, Any], Ran]:
+def prepared(lab: Lab, before: dict[str, Any]) -> dict[str, Any]:
+    """What it is like when everything is prepared."""
+    done = lab.apply(lab.state("prepare", (EVERYBODY, ONLY_FEW)))
+    assert done.code == 0, done
+    return picture(lab)
+
+
+@pytest.fixture(scope="module")
+def completed(lab: Lab, prepared: dict[str, Any]) -> tuple[dict[str, Any], Ran]:
     """What it was like in between, and how going back ended."""
     done = lab.apply(lab.state("migrate", (EVERYBODY, ONLY_FEW)))
     assert done.code == 0, done
@@ -71,6 +78,25 @@ def completed(lab: Lab, before: dict[str, Any]) -> tuple[dict[str, Any], Ran]:
 def after(lab: Lab, completed: Any) -> dict[str, Any]:
     """What it is like when the migration is complete."""
     return picture(lab)
+
+
+def test_prepare_opens_nothing_through_which_passwords_could_leave(
+    lab: Lab, before: dict[str, Any], prepared: dict[str, Any]
+) -> None:
+    with lab.windows("source") as windows:
+        services = [one.adapted_properties for one in windows.run("Get-CimInstance", ClassName="Win32_Service")]
+        assert windows.value("AllowPasswordExport") == ("REG_DWORD", "0x0")
+    assert [str(one["State"]) for one in services if one["Name"] == "PesSvc"] == ["Stopped"]
+    assert prepared["target host, settings"] == before["target host, settings"]
+    assert (
+        prepared["target directory, members"][PRE_WINDOWS_2000] == before["target directory, members"][PRE_WINDOWS_2000]
+    )
+
+
+def test_prepare_moves_nobody_and_then_finds_no_drift(lab: Lab, prepared: dict[str, Any]) -> None:
+    assert lab.target.search("OU=Migrated,DC=target,DC=lab", "(objectClass=user)", "1.1") == []
+    ran = lab.drift(lab.state("prepare", (EVERYBODY, ONLY_FEW)))
+    assert (ran.code, ran.keys) == (0, set())
 
 
 def test_complete_ends_well(completed: tuple[dict[str, Any], Ran]) -> None:

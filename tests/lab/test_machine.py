@@ -21,7 +21,7 @@ from reconciler.lab.windows.machine import Machine, ProgramNotFound, RunningProg
 from reconciler.lab.windows.pristine import pristine
 from reconciler.lab.windows.registry import LSA
 from reconciler.lab.windows.services import Service
-from reconciler.lab.windows.task_xml import split_arguments
+from reconciler.lab.windows.task_xml import parse_task, split_arguments
 from reconciler.lab.winrm.binder import bind, class_name
 from reconciler.lab.winrm.errors import Failure, Terminated
 
@@ -663,6 +663,59 @@ def test_clock_and_boot_start_tasks_while_nobody_is_there(tmp_path: Path) -> Non
         await lab.source.boot()
         await until(lambda: ran[1:] == [r"booted NT AUTHORITY\SYSTEM"])
         assert lab.source.tasks.fire_due() == []
+
+    in_lab(tmp_path, work)
+
+
+DEAD_MAN = (
+    '<Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">'
+    "<Triggers><TimeTrigger><StartBoundary>2026-01-01T20:00:00Z</StartBoundary></TimeTrigger></Triggers>"
+    '<Principals><Principal id="Author"><UserId>S-1-5-18</UserId></Principal></Principals>'
+    "<Settings><StartWhenAvailable>true</StartWhenAvailable></Settings><Actions>"
+    "<Exec><Command>C:\\Windows\\System32\\sc.exe</Command><Arguments>stop W32Time</Arguments></Exec>"
+    "<Exec><Command>C:\\Windows\\System32\\sc.exe</Command><Arguments>config W32Time start= disabled</Arguments></Exec>"
+    "<Exec><Command>C:\\Windows\\System32\\reg.exe</Command>"
+    "<Arguments>delete HKLM\\SYSTEM\\CurrentControlSet\\Control\\Lsa /v AllowPasswordExport /f</Arguments></Exec>"
+    "</Actions></Task>"
+)
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_task_of_several_programs_runs_as_system_when_its_time_has_come_or_the_host_is_up_again(
+    tmp_path: Path, off: bool
+) -> None:
+    async def work(lab: Lab) -> None:
+        machine = lab.source
+        service = machine.services.add(Service("W32Time", "Windows Time", "x"))
+        await machine.services.start("W32Time")
+        machine.registry.set(LSA, "AllowPasswordExport", "DWord", 1)
+        await lab.call("Register-ScheduledTask", TaskName="x", Xml=DEAD_MAN)
+        booted = machine.boot_time
+        assert machine.advance(timedelta(hours=7)) == []
+        if off:
+            await machine.shut_down()
+        jobs = machine.advance(timedelta(hours=2))
+        assert len(jobs) == (0 if off else 1)
+        if off:
+            await machine.boot()
+        else:
+            assert machine.boot_time == booted
+        await until(lambda: next(iter(machine.tasks)).last_result == 0)
+        assert (service.running, service.start_mode) == (False, "Disabled")
+        assert machine.registry.get(LSA, "AllowPasswordExport") is None
+        assert machine.now() == START + timedelta(hours=9)
+        assert machine.disk()["ahead_s"] == 9 * 3600
+
+    in_lab(tmp_path, work)
+
+
+def test_exported_task_is_the_registered_one_with_its_path(tmp_path: Path) -> None:
+    async def work(lab: Lab) -> None:
+        await lab.call("Register-ScheduledTask", TaskName="x", Xml=DEAD_MAN)
+        (xml,) = (await lab.call("Export-ScheduledTask", TaskName="x")).out
+        assert parse_task(xml) == parse_task(DEAD_MAN)
+        assert "<URI>\\x</URI>" in xml
+        assert await lab.fails("Export-ScheduledTask", TaskName="y") == "HRESULT 0x80070002,Export-ScheduledTask"
 
     in_lab(tmp_path, work)
 

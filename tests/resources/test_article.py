@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -192,9 +193,19 @@ def test_settings_of_the_article_have_their_types_and_values() -> None:
 def test_lsa_protection_is_never_switched_off_without_approval() -> None:
     found = graph(lab())
     protection = fields(found, PPL)
-    assert (protection["ensure"], protection["risk"]) == ("absent", "disable-lsa-protection")
+    assert (protection["type"], protection["value"], protection["risk"]) == (None, None, "disable-lsa-protection")
     assert protection["explanation"]
     assert found[PPL].approved == frozenset()
+
+
+@pytest.mark.parametrize(("given", "switch"), [("PT8H", "armed"), ("2h", "armed"), ("off", "none"), (None, "none")])
+def test_what_is_dangerous_has_a_dead_mans_switch_and_nothing_else_has(given: str | None, switch: str) -> None:
+    document = lab()
+    document["migration"]["dead_mans_switch"] = given
+    found = graph(document)
+    switched = {key: fields(found, key)["switch"] for key in keys(found) if fields(found, key).get("dead_mans_switch")}
+    assert switched == dict.fromkeys((EXPORT, PPL, RESTRICT, SERVICE), switch)
+    assert fields(graph(lab()), EXPORT)["dead_mans_switch"] == timedelta(hours=8)
 
 
 def test_group_of_the_source_is_domain_local_secure_and_empty() -> None:
