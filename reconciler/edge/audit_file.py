@@ -150,7 +150,7 @@ def _own_key(files: Files) -> Ed25519PrivateKey:
     public = public_pem(key.public_key())
     there = content_of(files.public)
     if there is None:
-        _place(files.public, public, 0o644)
+        _place(files.public, public, 0o600)
     elif there != public:
         raise AuditError(
             "the exported public key is not that of the signing key",

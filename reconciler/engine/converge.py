@@ -71,6 +71,7 @@ class Progress:
     status: dict[Key, Status] = field(default_factory=dict)
     errors: dict[Key, ReconcileError] = field(default_factory=dict)
     because: dict[Key, str] = field(default_factory=dict)
+    learned: bool = False  # in this round, from what a step answered
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
     plan: Plan | None = None  # of the round that is under way
 
@@ -99,9 +100,15 @@ def converge(scope: Scope, tools: Tools) -> Result:
     while moving and rounds < MAX_ROUNDS and not tools.stopping():
         rounds += 1
         tools.listen(Event("round", text=str(rounds)))
-        moving = _round(scope, tools, progress)
+        progress.learned = False
+        moving = _round(scope, tools, progress) or (progress.learned and _news(scope, tools, progress))
     _remember_failures(scope, tools, progress)
     return Result(_outcomes(scope, progress), rounds, not moving, interrupted=tools.stopping())
+
+
+def _news(scope: Scope, tools: Tools, progress: Progress) -> bool:
+    """Whether what was learned from a failure shows something to do that was as wanted before: a key to import."""
+    return any(progress.status.get(change.key) == "unchanged" for change in plan_only(scope, tools).changes)
 
 
 def _remember_failures(scope: Scope, tools: Tools, progress: Progress) -> None:
@@ -217,7 +224,7 @@ def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -
     _promise(scope, change, tools, progress)
     for _ in range(MAX_PASSES):
         progress.changes.setdefault(key, []).append(change)
-        lost = _send(change, tools)
+        lost = _send(change, tools, progress)
         found = _look_again(scope, key, tools)
         _read_back(change, found, tools)
         if found.right:
@@ -235,7 +242,7 @@ def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -
     return True
 
 
-def _send(change: Change, tools: Tools) -> ReconcileError | None:
+def _send(change: Change, tools: Tools, progress: Progress) -> ReconcileError | None:
     """Send every step of a change; return the error that stopped it, if any."""
     for step in change.steps:
         if tools.stopping():
@@ -252,6 +259,7 @@ def _send(change: Change, tools: Tools) -> ReconcileError | None:
             return error
         learned = change.wanted.learns(step, rows)
         if learned:
+            progress.learned = True
             tools.journal.note(learned, tools.clock.now())
         _record(change, step, "done", tools)
     return None

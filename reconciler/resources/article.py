@@ -238,7 +238,9 @@ class Article:
             "pes.key_import", origin, [keys[self.block.admt_host], Need(admt.key, "ADMT holds the key")], host=self.block.admt_host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
             key_password=block.key_password, created_on=creator, **common,
         )  # fmt: skip
-        target_side = self._target_side(origin)
+        target_side = self._target_side(
+            origin, [Need(need.key, "the target is opened only once PES is there") for need in (pes, imported)]
+        )
         others = [need for need in (*ready, pes, imported, *target_side) if need]
         export = self._add(
             "win.registry", origin, [Need(need.key, "passwords may only leave once everything else is ready") for need in others],
@@ -282,12 +284,13 @@ class Article:
         need = self._add("win.directory", ("migration", "passwords", "key_file"), host=host, path=path, during=PREPARED)
         return Need(need.key, "the key file lies in it")
 
-    def _target_side(self, origin: Found) -> list[Need]:
+    def _target_side(self, origin: Found, needs: list[Need]) -> list[Need]:
         """What the target needs while PES runs as LocalSystem: it reaches the target as anonymous."""
         members = [
             self._add(
                 "ad.group_member",
                 origin,
+                needs,
                 domain=self.block.target,
                 group=PRE_WINDOWS_2000,
                 member=sid,
@@ -298,7 +301,7 @@ class Article:
             for sid, who in ((EVERYONE, "everyone"), (ANONYMOUS, "anonymous users"))
         ]
         anonymous = self._add(
-            "win.registry", origin, host=self.block.admt_host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
+            "win.registry", origin, needs, host=self.block.admt_host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
             weakens="anonymous users may enumerate accounts of the target domain", dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [Need(need.key, "PES reaches the target as anonymous") for need in (*members, anonymous)]

@@ -144,7 +144,7 @@ class Registry(Guarded):
         why = f": {self.explanation}" if self.explanation else ""
         if self._wants_none:
             remove = Command(self.host, "Remove-ItemProperty", (*where, ("Force", True)))
-            return (Step(remove, f"remove {self.title()}", self._notes(observed), self.risk),)
+            return (Step(remove, f"remove {self.title()}{why}", self._notes(observed), self.risk),)
         steps: list[Step] = []
         if not observed.facts.get("key_exists"):
             # Never on a key that exists: there New-Item -Force empties it.

@@ -82,7 +82,7 @@ def test_records_are_there_after_reopening_and_the_chain_goes_on(path: Path) -> 
     assert verdict.head.at == (T0 + timedelta(seconds=2)).isoformat()
 
 
-def test_everything_is_private_but_the_public_key(path: Path) -> None:
+def test_everything_is_private(path: Path) -> None:
     before = os.umask(0)
     try:
         files = filled(path, 1)
@@ -90,14 +90,14 @@ def test_everything_is_private_but_the_public_key(path: Path) -> None:
         os.umask(before)
     modes = {one.name: oct(stat.S_IMODE(one.stat().st_mode)) for one in path.parent.iterdir()}
     assert modes == {
-        files.log.name: "0o600", files.head.name: "0o600", files.key.name: "0o600", files.public.name: "0o644",
+        files.log.name: "0o600", files.head.name: "0o600", files.key.name: "0o600", files.public.name: "0o600",
     }  # fmt: skip
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
 def test_log_that_others_can_read_is_made_private_and_one_they_can_write_refused(path: Path) -> None:
     files = filled(path, 1)
-    files.log.chmod(0o644)
+    files.log.chmod(0o600)
     AuditFile.open(path).close()
     assert stat.S_IMODE(files.log.stat().st_mode) == 0o600
     files.log.chmod(0o620)
