@@ -16,6 +16,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep what shares a lab together when the tests run in parallel."""
     for item in items:
         folder, name = item.path.parent.name, item.path.name
-        if folder in ONE_AT_A_TIME:
-            item.add_marker(pytest.mark.xdist_group(folder if folder == "e2e" else name))
+        if folder in ONE_AT_A_TIME and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(name))
     items.sort(key=lambda item: item.path.parent.name not in ONE_AT_A_TIME)

@@ -71,6 +71,7 @@ class Progress:
     status: dict[Key, Status] = field(default_factory=dict)
     errors: dict[Key, ReconcileError] = field(default_factory=dict)
     because: dict[Key, str] = field(default_factory=dict)
+    back: set[Key] = field(default_factory=set)  # put back by this run: what follows from that is not drift
     learned: bool = False  # in this round, from what a step answered
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
     plan: Plan | None = None  # of the round that is under way
@@ -121,6 +122,8 @@ def _remember_failures(scope: Scope, tools: Tools, progress: Progress) -> None:
 
 def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     """Walk once through the graph; return whether anything was changed."""
+    # A service that came with software is back when it is stopped, although uninstalling the software takes it away.
+    scope = replace(scope, intents={key: intent for key, intent in scope.intents.items() if key not in progress.back})
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
     observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
     scope, plan = _decide(scope, observations, tools, progress.plan.digest if progress.plan else "")
@@ -340,6 +343,7 @@ def _believe(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Pro
     """It was read as wanted: remember what is worth it, and close the promise if this was the way back."""
     intent = scope.intents[key]
     if intent.direction == "revert":
+        progress.back.add(key)
         tools.journal.close(key, tools.clock.now())
         if tools.journal.facts(FAILED_REVERT + key).get(FAILED_REVERT + key):
             tools.journal.note({FAILED_REVERT + key: {}}, tools.clock.now())

@@ -91,14 +91,18 @@ class Service(Guarded):
         services, *more = answers
         row = at_most_one(services, self.title(), self.host)
         if row is None:
-            found = self.observed(status="stopped", start_mode=None, account=None)
+            # Gone with its software, it starts in no mode and as nobody: nothing is left to put back.
+            gone = self.status == "stopped"
+            mode, account = (self.start_mode, self.account) if gone else (None, None)
+            found = self.observed(status="stopped", start_mode=mode, account=account)
             return self.judged(found.with_facts(exists=False), more)
-        account = _BUILT_IN.get(text(row, "StartName").casefold(), text(row, "StartName"))
-        if self.account and self.account.casefold() == account.casefold():
-            account = self.account
+        shown = text(row, "StartName")
+        user = _BUILT_IN.get(shown.casefold(), shown)
+        if self.account and self.account.casefold() == user.casefold():
+            user = self.account
         status = self._one_of(_STATUS, row, "State", "wait until it has settled")
-        mode = self._one_of(_START_MODES, row, "StartMode", "this is a driver; leave it alone")
-        found = self.observed(status=status, start_mode=mode, account=account)
+        start = self._one_of(_START_MODES, row, "StartMode", "this is a driver; leave it alone")
+        found = self.observed(status=status, start_mode=start, account=user)
         return self.judged(found.with_facts(exists=True), more)
 
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
