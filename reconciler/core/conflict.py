@@ -51,6 +51,8 @@ def keeping(back: Resource, edits: tuple[Conflict, ...], current: Resource) -> R
         merged = dict(before) if isinstance(before, Mapping) else {}
         merged.update({item: value for item, value in now.items() if str(item) == key})
         changed[name] = merged
+    if not changed.keys().isdisjoint(back.together):
+        changed |= {name: getattr(current, name) for name in back.together}
     return back.model_copy(update=changed)
 
 

@@ -68,6 +68,7 @@ class Resource(BaseModel, ABC):
         identity: Fields that say *which* thing; they make the key.
         inputs: Fields that say *how* to do it; they are never compared.
         restores: False where nothing is put back when the resource is no longer wanted (migrated accounts stay).
+        together: Fields that mean nothing without each other, as a value without its type.
         unknowable: Fields in which None was read says that nothing is known, not that nothing is there.
         barrier: True for what settles after its requirements moved in either direction (a restart); it has no baseline.
     """
@@ -79,6 +80,7 @@ class Resource(BaseModel, ABC):
     restores: ClassVar[bool] = True
     barrier: ClassVar[bool] = False
     unknowable: ClassVar[tuple[str, ...]] = ()
+    together: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     ensure: Literal["present", "absent"] = Field("present", description="Whether the thing shall exist.")

@@ -43,6 +43,7 @@ class Registry(Guarded):
     """
 
     identity: ClassVar[tuple[str, ...]] = ("host", "path", "name")
+    together: ClassVar[tuple[str, ...]] = ("type", "value")  # neither means anything without the other
     inputs: ClassVar[tuple[str, ...]] = ("tolerates", "restart", "risk", "explanation", "dead_mans_switch")
 
     kind: Literal["win.registry"] = "win.registry"

@@ -17,7 +17,7 @@ from reconciler.engine.intents import scope
 from reconciler.resources.kinds import revive
 from reconciler.resources.security_descriptor import Ace, Descriptor
 from tests.crash.schedules import SimulatedJournal, StoppedClock, article, without_threads
-from tests.crash.simulated import DANGEROUS, Item, SimulatedWorld, items
+from tests.crash.simulated import Item, SimulatedWorld, items
 from tests.crash.simulated_directory import FOREIGN, HEADS, add, canonical, entry
 from tests.crash.simulated_hosts import Hosts
 from tests.crash.simulated_start import ANONYMOUS, LSA, MIGRATED, Tables, boot, start
@@ -151,11 +151,10 @@ class Expected:
         self.now = {item: self.original[item] if _resource(item) in self.touched else self.now[item] for item in OURS}
 
     def conflicts(self) -> set[Item]:
-        """Return what was edited after us; a guarded value that was taken away has a test of its own."""
+        """Return what was edited after us."""
         return {
             item for item in OURS
             if _resource(item) in self.touched and self.now[item] not in (OURS[item], self.original[item])
-            and not (self.now[item] is None and item[-1] in DANGEROUS)
         }  # fmt: skip
 
 

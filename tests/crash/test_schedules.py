@@ -160,7 +160,6 @@ def test_a_key_file_that_could_not_be_deleted_is_ours_also_when_the_original_is_
     assert run(unlucky).wrong == {}
 
 
-@pytest.mark.xfail(strict=True, reason="the include file of a run that crashed keeps lying in C:\\Windows\\ADMT")
 def test_no_file_of_a_run_of_admt_is_left() -> None:
     points = [point for point in run(first()).points if "after effect" in point.how and "admt.exe user" in point.how]
     (end,) = (run(point).final for point in points)

@@ -442,6 +442,24 @@ def test_after_the_host_closed_it_complete_only_removes_the_task() -> None:
     assert journal.obligations() == []
 
 
+@pytest.mark.parametrize(
+    "original",
+    [
+        ("DWord", 0),
+        None,
+        ("String", "x"),
+    ],
+)
+def test_what_somebody_else_set_is_kept_with_its_type_and_loses_its_switch(original: Stored) -> None:
+    host, journal = Host(original), MemoryJournal()
+    resource = setting(on_conflict="keep")
+    apply(host, journal, resource)
+    host.value = ("DWord", 7)
+    host.original = (host.value, None)
+    assert right(apply(host, journal, resource, "complete"))
+    assert (host.value, host.tasks) == (("DWord", 7), {})
+
+
 def test_setting_that_was_right_at_first_needs_no_switch() -> None:
     host, journal = Host(("DWord", 1)), MemoryJournal()
     assert right(apply(host, journal, setting()))
