@@ -28,10 +28,11 @@ from reconciler.lab.windows.machine import Machine, write_disk
 from reconciler.lab.windows.pristine import pristine
 from reconciler.lab.winrm.auth import ntlm_user_lines
 from reconciler.lab.winrm.host import WinrmHost, WinrmSettings
+from tests.worker import address
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
 
-ADDRESS, NAME, PASSWORD = "127.0.35.1", "srcdc1.source.lab", "Pa:ss wörd"
+ADDRESS, NAME, PASSWORD = address(36, 1), "srcdc1.source.lab", "Pa:ss wörd"
 HTTP, HTTPS = 15985, 15986
 T = TypeVar("T")
 ADMINISTRATORS = "S-1-5-32-544"
@@ -258,7 +259,7 @@ def test_wrong_password_is_an_authentication_failure(host: Host, tmp_path: Path,
         world.ask(Command("pdc", "hostname.exe", native=True))
 
 
-@pytest.mark.parametrize("names", [("other.source.lab",), (ADDRESS,)])
+@pytest.mark.parametrize("names", [("other.source.lab",), (ADDRESS,)], ids=["another name", "its address"])
 def test_certificate_for_another_name_is_refused(tmp_path: Path, pki: Any, known: None, names: tuple[str, ...]) -> None:
     host = Host(tmp_path, pki, names)
     try:

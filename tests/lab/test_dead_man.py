@@ -16,6 +16,7 @@ import yaml
 from reconciler.lab.forest.control import ask
 from tests.e2e.lab import ROLES, Lab, Role
 from tests.e2e.windows import LSA, Windows
+from tests.worker import address
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("dead-man")]
 
@@ -35,7 +36,7 @@ Picture = dict[str, object]
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A small lab of this module alone: its clock is turned."""
     directory = Path(tempfile.mkdtemp(prefix="rl-dm-"))
-    lab = Lab(directory, tmp_path_factory.mktemp("states"), "127.0.65.1", "127.0.65.2")
+    lab = Lab(directory, tmp_path_factory.mktemp("states"), address(65, 1), address(65, 2))
     try:
         lab.up(6)
         yield lab

@@ -25,10 +25,11 @@ from reconciler.lab.forest.remote import Network
 from reconciler.lab.forest.trusts import history_is_honoured, trust_each_other
 from reconciler.lab.settings import ROLES, LabError, LabPaths, LabSettings, Role, controller_name, domain_facts
 from reconciler.lab.windows.contract import Change, DirectoryRefused, Entry, NetworkCredential
+from tests.worker import address as own
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("forest")]
 
-SOURCE_ADDRESS, TARGET_ADDRESS = "127.0.31.1", "127.0.31.2"
+SOURCE_ADDRESS, TARGET_ADDRESS = own(31, 1), own(31, 2)
 USERS = 22
 QUARANTINED, TREAT_AS_EXTERNAL = 0x4, 0x40
 BUILTIN_ADMINISTRATORS = "CN=Administrators,CN=Builtin,DC=source,DC=lab"
@@ -366,9 +367,9 @@ def test_up_on_a_running_lab_says_so_and_refuses_other_settings(forest: Forest) 
         lab.up(LabSettings(forest.paths.directory, SOURCE_ADDRESS, TARGET_ADDRESS, users=7, hosts=False))
 
 
-def test_busy_addresses_are_named(forest: Forest, tmp_path: Path) -> None:
+def test_busy_addresses_are_named(forest: Forest) -> None:
     with pytest.raises(LabError, match=f"{SOURCE_ADDRESS}:389/tcp"):
-        lab.up(LabSettings(tmp_path, SOURCE_ADDRESS, TARGET_ADDRESS, hosts=False))
+        lab.up(LabSettings(Path("/tmp/rl-busy"), SOURCE_ADDRESS, TARGET_ADDRESS, hosts=False))
 
 
 def test_exec_reaches_the_lab(forest: Forest) -> None:

@@ -31,10 +31,11 @@ from reconciler.lab.winrm.configuration import ADMINISTRATORS, SessionConfigurat
 from reconciler.lab.winrm.host import WinrmHost, WinrmSettings
 from reconciler.lab.winrm.records import byte_array, date, enum_value, net_object, note, record, uint32
 from reconciler.lab.winrm.wsman import Quotas
+from tests.worker import address
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(60)]
 
-FQDN, ADDRESS = "srcdc1.source.lab", "127.0.32.1"
+FQDN, ADDRESS = "srcdc1.source.lab", address(32, 1)
 ADMIN, PASSWORD = "SOURCE\\Administrator", "Pa:ss wörd"
 T = TypeVar("T")
 
