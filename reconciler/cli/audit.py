@@ -123,7 +123,9 @@ def _values(fields: object) -> str:
 
 
 def _shown(value: object) -> Any:
-    """Return text for the screen that cannot steer a terminal, whoever wrote it into the log."""
+    """Return text for the screen, whoever wrote it into the log."""
     from rich.text import Text
 
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value)))
+    from reconciler.reports.plain import printable
+
+    return Text(printable(str(value)))

@@ -79,13 +79,12 @@ def load(path: Path) -> Loaded:
         declared = misfit.rest
     graph = Graph(declared)
     where = {key: place(declaration.origin) for key, declaration in graph.declarations.items()}
-    if not problems or declared:
-        left_out = _keys_left_out(file)
-        problems += tuple(
-            Problem(fault.what, place(fault.origin) if fault.origin else where.get(fault.key, str(path)), fault.do)
-            for fault in graph.faults
-            if fault.missing not in left_out
-        )
+    left_out = _keys_left_out(file) if graph.faults else set()
+    problems += tuple(
+        Problem(fault.what, place(fault.origin) if fault.origin else where.get(fault.key, str(path)), fault.do)
+        for fault in graph.faults
+        if fault.missing not in left_out
+    )
     if problems:
         raise DesiredStateError(problems)
     return Loaded(file.value, graph, where, file.sha256, file.base)

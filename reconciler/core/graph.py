@@ -33,6 +33,7 @@ class Graph:
         for declaration in declarations:
             self._admit(declaration)
         self.needs: dict[Key, tuple[Need, ...]] = {key: self._needs(d.resource) for key, d in self.declarations.items()}
+        self.waits: dict[Key, list[Need]] = dependents(self.needs)  # the same edges from the other end
         self.order: tuple[Key, ...] = self._sort()
 
     def __getitem__(self, key: Key) -> Resource:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from reconciler.core.conflict import Conflict, conflicts, keeping
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
-from reconciler.core.graph import Graph, dependents
+from reconciler.core.graph import Graph
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.query import Query, Recall, Rows
 from reconciler.core.resource import After, Declaration, Difference, Key, Need, Resource, differences
@@ -170,7 +170,7 @@ def blockers(graph: Graph, key: Key, direction: Direction) -> tuple[Need, ...]:
     """Return what has to be right before this one may move: requirements forward, dependents backward."""
     if direction == "apply":
         return graph.needs[key]
-    return tuple(dependents(graph.needs)[key])
+    return tuple(graph.waits[key])
 
 
 def build(

@@ -138,8 +138,3 @@ class Step:
 
     def __str__(self) -> str:
         return self.says or str(self.effect)
-
-
-def target_of(effect: Effect) -> str:
-    """Return the name of the domain or host that an effect changes."""
-    return effect.domain if isinstance(effect, AddEntry | ModifyEntry | DeleteEntry) else effect.host

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 
 from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
 from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
@@ -16,7 +16,6 @@ from reconciler.core.graph import Graph
 from reconciler.core.limits import Permit, foreseen, grant, standing
 from reconciler.core.plan import Change, Finding, Observation, Plan, blockers, build, examine, walk_order
 from reconciler.core.ports import Clock, Journal, Obligation, World
-from reconciler.core.query import Recall, Rows
 from reconciler.core.report import Outcome, Status
 from reconciler.core.resource import Key, Resource
 from reconciler.core.saved_plan import steps_digest
@@ -162,7 +161,7 @@ def _decide(
     @cache  # mostly nothing is asked for, and then there is one plan to make
     def built(approved: frozenset[str]) -> Plan:
         intents = grant(scope.intents, approved, tools.permit.approvable)
-        return build(scope.graph, scope.phase, intents, observations, _recaller(tools))
+        return build(scope.graph, scope.phase, intents, observations, partial(recall, tools.journal))
 
     digest = digest or steps_digest(foreseen(built).changes)
     approved = standing(tools.permit.approvals, digest, tools.clock.now())
@@ -294,7 +293,7 @@ def _last_errors(change: Change, tools: Tools) -> list[dict[str, object]]:
 def _look_again(scope: Scope, key: Key, tools: Tools) -> Finding:
     intent = scope.intents[key]
     observation = observe(intent.wanted, tools.world, tools.journal)
-    return examine(scope.graph, key, intent, observation, _recaller(tools))
+    return examine(scope.graph, key, intent, observation, partial(recall, tools.journal))
 
 
 def _keep_baselines(scope: Scope, plan: Plan, tools: Tools) -> None:
@@ -385,18 +384,6 @@ def _read_back(change: Change, found: Finding, tools: Tools) -> None:
     if found.observed is not None:
         origin = Origin(tools.run, tools.plan, tools.clock.now(), "")
         tools.audit.append(Record.of_reading(found.observed, change, origin))
-
-
-def _recaller(tools: Tools) -> _Recaller:
-    return _Recaller(tools.journal)
-
-
-@dataclass(frozen=True)
-class _Recaller:
-    journal: Journal
-
-    def __call__(self, query: Recall) -> Rows:
-        return recall(self.journal, query)
 
 
 def _outcomes(scope: Scope, progress: Progress) -> tuple[Outcome, ...]:

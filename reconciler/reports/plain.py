@@ -38,6 +38,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal, whoever wrote what was read."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def plain_error(error: ReconcileError) -> dict[str, str]:
     """Return an error's facts."""
     return {"type": type(error).__name__, "what": error.what, "where": error.where, "do": error.do}

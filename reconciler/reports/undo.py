@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.core.plan import Change
 from reconciler.core.resource import Resource, differences
-from reconciler.reports.plain import plain
+from reconciler.reports.plain import plain, printable
 
 
 def undo_of(change: Change) -> str:
@@ -32,8 +32,7 @@ def show(value: object) -> str:
     """Render a field's value in a few words."""
     found = plain(value)
     if isinstance(found, str):
-        # What was read may come from anybody: nothing in it may steer a terminal.
-        return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in found)
+        return printable(found)
     if found is None:
         return "absent"
     if isinstance(found, list):
