@@ -41,8 +41,18 @@ class MemoryJournal:
             )
         )
 
-    def mark_changed(self, key: Key, at: datetime) -> None:
-        self._update(key, lambda kept: kept.changed_at is None, changed_at=_utc(at))
+    def mark_changed(
+        self, key: Key, at: datetime, *, until: datetime | None = None, forecast_s: float | None = None
+    ) -> None:
+        times: dict[str, Any] = {
+            "changed_at": _utc(at),
+            "wanted_until": until and _utc(until),
+            "forecast_s": forecast_s,
+        }
+        self._update(key, lambda kept: kept.changed_at is None, **times)
+
+    def want_until(self, key: Key, until: datetime | None) -> None:
+        self._update(key, lambda kept: kept.changed_at is not None, wanted_until=until and _utc(until))
 
     def close(self, key: Key, at: datetime) -> None:
         self._update(key, lambda _: True, closed_at=_utc(at))

@@ -51,6 +51,8 @@ class Obligation:
         seen_at: When the baseline was observed.
         changed_at: When our first change to it was committed; None while we have not changed it.
         closed_at: When the baseline was read back; None while open.
+        wanted_until: When its lease ends and it goes back whatever the phase; None for no lease.
+        forecast_s: How many seconds it was foreseen to be live when it was changed; None where nothing was foreseen.
     """
 
     key: Key
@@ -61,6 +63,8 @@ class Obligation:
     seen_at: datetime
     changed_at: datetime | None = None
     closed_at: datetime | None = None
+    wanted_until: datetime | None = None
+    forecast_s: float | None = None
 
 
 class Journal(Protocol):
@@ -78,8 +82,14 @@ class Journal(Protocol):
         """Keep a baseline unless one is open for this key: the first one wins until it is closed."""
         ...
 
-    def mark_changed(self, key: Key, at: datetime) -> None:
-        """Commit that we are about to change this resource; the first time wins."""
+    def mark_changed(
+        self, key: Key, at: datetime, *, until: datetime | None = None, forecast_s: float | None = None
+    ) -> None:
+        """Commit that we are about to change this resource, until when, and how long that is foreseen; the first time wins."""
+        ...
+
+    def want_until(self, key: Key, until: datetime | None) -> None:
+        """Move the end of the lease of an open promise, as the state file now says."""
         ...
 
     def close(self, key: Key, at: datetime) -> None:

@@ -37,8 +37,15 @@ _KEEP = (
     "INSERT INTO obligations (key, declared, baseline, requires, weakens, seen_at, changed_at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) WHERE closed_at IS NULL DO NOTHING"
 )
-_MARK = "UPDATE obligations SET changed_at = ? WHERE key = ? AND closed_at IS NULL AND changed_at IS NULL"
-_OBLIGATION = "SELECT key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at FROM obligations"
+_MARK = (
+    "UPDATE obligations SET changed_at = ?, wanted_until = ?, forecast_s = ?"
+    " WHERE key = ? AND closed_at IS NULL AND changed_at IS NULL"
+)
+_UNTIL = "UPDATE obligations SET wanted_until = ? WHERE key = ? AND closed_at IS NULL AND changed_at IS NOT NULL"
+_OBLIGATION = (
+    "SELECT key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at, wanted_until, forecast_s"
+    " FROM obligations"
+)
 
 
 class JournalFile:
@@ -133,9 +140,15 @@ class JournalFile:
         )  # fmt: skip
         self._write(_KEEP, [row])
 
-    def mark_changed(self, key: Key, at: datetime) -> None:
+    def mark_changed(
+        self, key: Key, at: datetime, *, until: datetime | None = None, forecast_s: float | None = None
+    ) -> None:
         """Commit that we are about to change this resource; the first time wins. Without an open baseline, nothing."""
-        self._write(_MARK, [(_time(at), key)])
+        self._write(_MARK, [(_time(at), until and _time(until), forecast_s, key)])
+
+    def want_until(self, key: Key, until: datetime | None) -> None:
+        """Move the end of the lease of an open promise."""
+        self._write(_UNTIL, [(until and _time(until), key)])
 
     def close(self, key: Key, at: datetime) -> None:
         """Close the promise: the baseline was read back."""
@@ -173,10 +186,10 @@ class JournalFile:
 
 
 def _obligation(row: tuple[Any, ...]) -> Obligation:
-    key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at = row
+    key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at, wanted_until, forecast_s = row
     return Obligation(
         key, json.loads(declared), json.loads(baseline), tuple(json.loads(requires)), weakens,
-        datetime.fromisoformat(seen_at), _read_time(changed_at), _read_time(closed_at),
+        datetime.fromisoformat(seen_at), _read_time(changed_at), _read_time(closed_at), _read_time(wanted_until), forecast_s,
     )  # fmt: skip
 
 

@@ -31,6 +31,11 @@ MIGRATIONS: tuple[str, ...] = (
         detail TEXT NOT NULL CHECK (json_valid(detail))
     ) STRICT;
     """,
+    """
+    ALTER TABLE owner ADD COLUMN epoch INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE obligations ADD COLUMN wanted_until TEXT;
+    ALTER TABLE obligations ADD COLUMN forecast_s REAL;
+    """,
 )
 """Never edit an entry that was released; append another."""
 

@@ -69,7 +69,7 @@ def claim(connection: apsw.Connection, path: Path, state_name: str) -> None:
     owner = connection.execute("SELECT state FROM owner").get
     if owner is None:
         with transaction(connection):
-            connection.execute("INSERT INTO owner VALUES (?)", (state_name,))
+            connection.execute("INSERT INTO owner (state) VALUES (?)", (state_name,))
     elif owner != state_name:
         raise JournalError(
             f"this is the journal of '{owner}', not of '{state_name}'",

@@ -88,10 +88,17 @@ class SimulatedJournal(MemoryJournal):
         self._intern()
         self.written(f"baseline of {obligation.key}")
 
-    def mark_changed(self, key: Key, at: datetime) -> None:
-        super().mark_changed(key, at)
+    def mark_changed(
+        self, key: Key, at: datetime, *, until: datetime | None = None, forecast_s: float | None = None
+    ) -> None:
+        super().mark_changed(key, at, until=until, forecast_s=forecast_s)
         self._intern()
         self.written(f"promise of {key}")
+
+    def want_until(self, key: Key, until: datetime | None) -> None:
+        super().want_until(key, until)
+        self._intern()
+        self.written(f"end of the lease of {key}")
 
     def close(self, key: Key, at: datetime) -> None:
         super().close(key, at)

@@ -73,6 +73,18 @@ def test_first_baseline_wins_while_it_is_open(journal: Journal) -> None:
     assert journal.obligations() == [promise(value=0)]
 
 
+def test_end_of_a_lease_and_the_forecast_are_kept_with_the_promise(journal: Journal) -> None:
+    journal.keep_baseline(promise())
+    journal.mark_changed(KEY, T1, until=T3, forecast_s=90.5)
+    journal.mark_changed(KEY, T2, until=None)
+    (kept,) = journal.obligations()
+    assert (kept.changed_at, kept.wanted_until, kept.forecast_s) == (T1, T3, 90.5)
+    journal.want_until(KEY, T2)
+    assert journal.obligations()[0].wanted_until == T2
+    journal.want_until(KEY, None)
+    assert journal.obligations()[0].wanted_until is None
+
+
 def test_new_baseline_is_kept_after_the_former_was_closed(journal: Journal) -> None:
     journal.keep_baseline(promise(value=0))
     journal.mark_changed(KEY, T1)
