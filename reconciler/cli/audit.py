@@ -57,7 +57,7 @@ def show(
     log: Log,
     *,
     output: Annotated[
-        Literal["text", "json"], Parameter(name=["--output", "-o"], help="text for people, json for programs.")
+        Literal["text", "json"], Parameter(name="--output", help="text for people, json for programs.")
     ] = "text",
 ) -> int:
     """Show what a log says. Exit 1 where it is not intact; what can be read is shown all the same."""

@@ -105,9 +105,9 @@ def clock(
     dir: Directory = DIRECTORY,
 ) -> int:
     """Let time pass on the simulated hosts, and nowhere else: what their schedulers have to run by then is run."""
+    from reconciler.core.lengths import duration
     from reconciler.lab.forest.control import ask
     from reconciler.lab.settings import LabError, LabPaths
-    from reconciler.resources.dead_man import duration
 
     try:
         seconds = duration(forward).total_seconds()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from reconciler import __version__
-from reconciler.cli import audit, lab, verbs
+from reconciler.cli import audit, lab, verbs, watch
 from reconciler.core.errors import AuthenticationFailed, DesiredStateError, NeedsPerson, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode
 
@@ -18,6 +18,7 @@ app = App(
     version=__version__,
 )
 verbs.register(app)
+watch.register(app)
 audit.register(app)
 lab.register(app)
 

@@ -17,6 +17,7 @@ from reconciler.core.errors import UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from reconciler.cli.loading import Loaded
     from reconciler.core.audit import Audit
     from reconciler.core.limits import Permit
     from reconciler.core.ports import Journal
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.core.targets import Targets
     from reconciler.edge.secrets import Secrets
     from reconciler.engine.converge import Tools
+    from reconciler.engine.events import Listener
     from reconciler.engine.intents import Scope
 
 INTERRUPTED = 130
@@ -108,6 +110,28 @@ def _audit(stack: ExitStack, log: Path | None, secrets: Secrets, whatever: bool)
             raise
         screen.stderr(f"going on without an audit log: {error}", "bold red")
         return NoAudit()
+
+
+def apply_once(
+    loaded: Loaded, permit: Permit, detail: Mapping[str, object], *, holder: str, listen: Listener = screen.tell
+) -> Report:
+    """Bring the world to what a state file says, under the lock of its journal."""
+    from reconciler.edge.audit_check import audit_path
+    from reconciler.edge.journal_file import JournalFile
+    from reconciler.engine.intents import scope
+    from reconciler.resources.kinds import revive
+
+    name, log = loaded.state.metadata.name, audit_path(loaded.journal)
+    with JournalFile.open(loaded.journal, name, holder=holder) as journal:
+        remind(journal)
+        with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools:
+            tools.listen = listen
+            written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
+            if journal.facts(TARGETS).get(TARGETS) != written:
+                journal.note({TARGETS: written}, tools.clock.now())
+            whole = scope(loaded.graph, loaded.state.phase, journal, revive)
+            detail = {"state_sha256": loaded.sha256, **detail}
+            return carry_out("apply", name, whole, tools, loaded.where, detail)
 
 
 def carry_out(

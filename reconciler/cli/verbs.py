@@ -10,14 +10,12 @@ from cyclopts import App, Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
-from reconciler.cli.running import TARGETS, backs, carry_out, connected, remind, save, show
+from reconciler.cli.running import TARGETS, apply_once, backs, carry_out, connected, remind, save, show
 from reconciler.core.errors import JournalError, UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
 StatePath = Annotated[Path, Parameter(help="The state file.")]
-Output = Annotated[
-    Literal["text", "json"], Parameter(name=["--output", "-o"], help="text for people, json for programs.")
-]
+Output = Annotated[Literal["text", "json"], Parameter(name="--output", help="text for people, json for programs.")]
 
 
 def register(app: App) -> None:
@@ -37,7 +35,9 @@ def plan(
     state: StatePath,
     *,
     output: Output = "text",
-    out: Annotated[Path | None, Parameter(help="Keep the plan in this file, for `reconcile apply FILE`.")] = None,
+    out: Annotated[
+        Path | None, Parameter(name=["--out", "-o"], help="Keep the plan in this file, for `reconcile apply FILE`.")
+    ] = None,
 ) -> int:
     """Show what would change, in order, and why. Exit 0: nothing; 2: something. Nothing but FILE is written."""
     return _look(state, "plan", output, out)
@@ -90,10 +90,6 @@ def apply(
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
     from reconciler.core.limits import Limits, check_state
     from reconciler.edge import plan_file
-    from reconciler.edge.audit_check import audit_path
-    from reconciler.edge.journal_file import JournalFile
-    from reconciler.engine.intents import scope
-    from reconciler.resources.kinds import revive
 
     try:
         limits = Limits(max_changes, deletion_share)
@@ -103,18 +99,9 @@ def apply(
     loaded = load(Path(saved.state_path) if saved else path)
     if saved is not None:
         check_state(saved, loaded.sha256, str(path))
-    name, permit = loaded.state.metadata.name, loaded.permit(limits, saved, str(path) if saved else "")
-    detail = {"state_sha256": loaded.sha256, **({"plan": saved.digest} if saved else {})}
-    with JournalFile.open(loaded.journal, name, holder=f"apply {path}") as journal:
-        remind(journal)
-        log = audit_path(loaded.journal)
-        with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools:
-            written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
-            if journal.facts(TARGETS).get(TARGETS) != written:
-                journal.note({TARGETS: written}, tools.clock.now())
-            whole = scope(loaded.graph, loaded.state.phase, journal, revive)
-            report = carry_out("apply", name, whole, tools, loaded.where, detail)
-    return show(report, output)
+    permit = loaded.permit(limits, saved, str(path) if saved else "")
+    detail = {"plan": saved.digest} if saved else {}
+    return show(apply_once(loaded, permit, detail, holder=f"apply {path}"), output)
 
 
 def revert(
@@ -150,7 +137,7 @@ def revert(
 
 
 def graph(
-    state: StatePath, *, output: Annotated[Literal["text", "dot", "json"], Parameter(name=["--output", "-o"])] = "text"
+    state: StatePath, *, output: Annotated[Literal["text", "dot", "json"], Parameter(name="--output")] = "text"
 ) -> int:
     """Show the resources that a state file means, in order, and the reason for each edge."""
     from reconciler.reports.graph_text import render
@@ -159,17 +146,25 @@ def graph(
     return ExitCode.OK
 
 
-def status(state: StatePath, *, output: Output = "text") -> int:
-    """Show what is still to be put back, since when, and what was. Only the journal is read."""
+def status(
+    path: Annotated[Path, Parameter(help="The state file, or the journal (a .db file) where that is lost.")],
+    *,
+    output: Output = "text",
+) -> int:
+    """Show what is still to be put back, since when and until when, and what was. Only the journal is read."""
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.journal_file import JournalFile
     from reconciler.reports.status import render_json, render_text
 
-    loaded = load(state)
-    journal = JournalFile.read_only(loaded.journal)
+    if path.suffix == ".db":
+        file, name, phase = path, path.stem, None
+    else:
+        loaded = load(path)
+        file, name, phase = loaded.journal, loaded.state.metadata.name, loaded.state.phase
+    journal = JournalFile.read_only(file)
     remind(journal)
     opened = [obligation for obligation in journal.obligations() if obligation.changed_at]
-    view = (loaded.state.metadata.name, loaded.state.phase, opened, journal.closed(), SystemClock().now())
+    view = (name, phase, opened, journal.closed(), SystemClock().now())
     if output == "json":
         screen.write(render_json(*view))
     else:

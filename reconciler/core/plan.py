@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal
 
 from reconciler.core.conflict import Conflict, conflicts, keeping
@@ -16,6 +17,8 @@ from reconciler.core.steps import Note, Step
 from reconciler.core.values import Phase
 
 Direction = Literal["apply", "revert"]
+RENEW_LEASE = "renew-lease"
+"""Name of the approval with which a setting whose lease ended is set once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Change:
         steps: What would be sent; empty where ``pending`` says that they are known only later.
         gate: What a person has to do first, if anything.
         reasons: Why it comes where it comes: requirement and reason.
+        lapsed: When its lease ended, which is why it goes back or has to wait.
     """
 
     key: Key
@@ -47,6 +51,7 @@ class Change:
     pending: str = ""
     gate: NeedsPerson | None = None
     reasons: tuple[Need, ...] = ()
+    lapsed: datetime | None = None
 
     @property
     def symbol(self) -> Literal["+", "~", "-"]:
@@ -103,11 +108,13 @@ class Intent:
 
     Attributes:
         ours: On the way back, what was read after our last change; None where our change never took.
+        lapsed: When its lease ended, although the phase still wants it; it goes back, or is back and waits for a person.
     """
 
     direction: Direction
     wanted: Resource
     ours: Resource | None = None
+    lapsed: datetime | None = None
 
 
 def intend(
@@ -219,8 +226,16 @@ def examine(
         if not differs:
             return Finding(observed)
         change = Change(
-            key, intent.direction, wanted, observed, differs, reasons=blockers(graph, key, intent.direction)
+            key,
+            intent.direction,
+            wanted,
+            observed,
+            differs,
+            reasons=blockers(graph, key, intent.direction),
+            lapsed=intent.lapsed,
         )
+        if intent.lapsed and intent.direction == "apply" and RENEW_LEASE not in wanted.approved:
+            return Finding(observed, replace(change, gate=_lapsed(wanted, intent.lapsed)))
         edits = conflicts(wanted, intent.ours, observed) if intent.ours is not None else ()
         if edits and wanted.on_conflict == "keep":
             kept = keeping(wanted, edits, observed)
@@ -246,6 +261,16 @@ def _edited(wanted: Resource, edits: tuple[Conflict, ...]) -> NeedsPerson:
         f"{wanted.title()} was changed by somebody else since: {shown}",
         where=wanted.key,
         do="say what shall happen: `on_conflict: restore` puts the original back, `on_conflict: keep` leaves it as it is",
+    )
+
+
+def _lapsed(wanted: Resource, ended: datetime) -> NeedsPerson:
+    return NeedsPerson(
+        f"{wanted.title()} went back because its lease ended at {ended.isoformat(timespec='seconds')}",
+        where=wanted.key,
+        do="say `phase: complete` if it is no longer needed; "
+        f"if it is, approve that it is set for another lease: `{RENEW_LEASE}`, best with `until`",
+        approval=RENEW_LEASE,
     )
 
 

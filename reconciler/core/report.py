@@ -26,6 +26,7 @@ class Outcome:
         changes: What was done, in order.
         error: Why it failed or waits.
         because: The requirement that made it be skipped.
+        lapsed: When its lease ended; it went back for that reason, although the phase wants it.
     """
 
     key: Key
@@ -35,6 +36,7 @@ class Outcome:
     changes: tuple[Change, ...] = ()
     error: ReconcileError | None = None
     because: str = ""
+    lapsed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Report:
 
 def _code(outcome: Outcome) -> ExitCode:
     if outcome.status in ("unchanged", "changed"):
-        return ExitCode.OK
+        return ExitCode.WAITING if outcome.lapsed else ExitCode.OK
     if outcome.direction == "revert":
         return ExitCode.REVERT_INCOMPLETE
     if outcome.status == "waiting":

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, Private
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from reconciler.core.lengths import Length
 from reconciler.core.query import Query, Rows
 from reconciler.core.steps import Step
 from reconciler.core.values import ALL, Phase
@@ -98,6 +99,11 @@ class Resource(BaseModel, ABC):
         "ask",
         description="When it goes back and somebody else has changed it meanwhile: put the original back, leave it as it is, or ask a person.",
     )
+    lease: Length | None = Field(
+        None,
+        description="How long it may stay after our first change, such as `8h`. Past that `apply` and `watch` put it back "
+        "whatever the phase, and it waits for a person before it is set again.",
+    )
     weakens: str = Field(
         "", description="What this setting weakens while it is in place; empty where it weakens nothing."
     )
@@ -111,8 +117,8 @@ class Resource(BaseModel, ABC):
 
     @property
     def temporary(self) -> bool:
-        """Whether it goes back when a phase no longer wants it."""
-        return self.restores and not self.barrier and self.during != ALL
+        """Whether it goes back: when a phase no longer wants it, or when its lease ends."""
+        return self.restores and not self.barrier and (self.during != ALL or self.lease is not None)
 
     @property
     def facts(self) -> Mapping[str, Any]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cache, partial
 
 from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
 from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
 from reconciler.core.graph import Graph
 from reconciler.core.limits import Permit, foreseen, grant, standing
-from reconciler.core.plan import Change, Finding, Observation, Plan, blockers, build, examine, walk_order
+from reconciler.core.plan import Change, Direction, Finding, Observation, Plan, blockers, build, examine, walk_order
 from reconciler.core.ports import Clock, Journal, Obligation, World
 from reconciler.core.report import Outcome, Status
 from reconciler.core.resource import Key, Resource
@@ -22,6 +23,7 @@ from reconciler.core.saved_plan import steps_digest
 from reconciler.core.steps import Effect, Step
 from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import OURS, Scope, freeze, untouched
+from reconciler.engine.leases import LAPSED, settle_leases, with_leases
 from reconciler.engine.observe import observe, observe_all, recall
 
 FAILED_REVERT = "revert-failed/"
@@ -73,6 +75,9 @@ class Progress:
     back: set[Key] = field(default_factory=set)  # put back by this run: what follows from that is not drift
     learned: bool = False  # in this round, from what a step answered
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
+    lapsed: dict[Key, datetime] = field(
+        default_factory=dict
+    )  # what goes back although the phase wants it, and since when
     plan: Plan | None = None  # of the round that is under way
 
     def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
@@ -87,6 +92,7 @@ class Progress:
 def plan_only(scope: Scope, tools: Tools) -> Plan:
     """Observe and plan; nothing is written anywhere."""
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
+    scope = with_leases(scope, tools.journal, tools.clock.now())
     observations = observe_all(
         {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
     )
@@ -115,7 +121,7 @@ def _remember_failures(scope: Scope, tools: Tools, progress: Progress) -> None:
     """Keep what could not be put back, so that every later command can say it first."""
     now = tools.clock.now()
     for key, error in progress.errors.items():
-        if scope.intents[key].direction == "revert":
+        if _direction(scope, key, progress) == "revert":
             tools.journal.note({FAILED_REVERT + key: {"what": error.what, "at": now.isoformat()}}, now)
 
 
@@ -123,11 +129,14 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     """Walk once through the graph; return whether anything was changed."""
     # A service that came with software is back when it is stopped, although uninstalling the software takes it away.
     scope = replace(scope, intents={key: intent for key, intent in scope.intents.items() if key not in progress.back})
+    scope = with_leases(scope, tools.journal, tools.clock.now())
+    progress.lapsed |= {key: i.lapsed for key, i in scope.intents.items() if i.lapsed and i.direction == "revert"}
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
     observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
     scope, plan = _decide(scope, observations, tools, progress.plan.digest if progress.plan else "")
     if progress.plan is None:
         tools.permit.accept(plan, scope.obligations.values())
+        settle_leases(scope, tools.journal, tools.clock.now())
         for key in untouched(scope):
             tools.journal.close(key, tools.clock.now())
     progress.plan = plan
@@ -207,6 +216,8 @@ def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
     if change.direction == "revert":
         return ""
     for need in scope.graph.needs[change.key]:
+        if need.key in progress.lapsed:
+            return f"the lease of {need.key} ended"
         if progress.status.get(need.key) in ("failed", "waiting", "skipped"):
             return f"{need.key} is {progress.status[need.key]}"
     return ""
@@ -326,8 +337,12 @@ def _promise(scope: Scope, change: Change, tools: Tools, progress: Progress) -> 
         tools.journal.keep_baseline(_obligation(scope, resource, change.observed, tools))
         if change.key not in progress.ours:
             tools.journal.note({OURS + change.key: {}}, tools.clock.now())
-        tools.journal.mark_changed(change.key, tools.clock.now())
+        now = tools.clock.now()
+        until = None if resource.lease is None else now + resource.lease
+        tools.journal.mark_changed(change.key, now, until=until)
         progress.ours.add(change.key)
+        if change.lapsed is not None:
+            tools.journal.note({LAPSED + change.key: {}}, now)
 
 
 def _hand_over(scope: Scope, change: Change, gate: NeedsPerson, tools: Tools, progress: Progress) -> None:
@@ -343,6 +358,8 @@ def _believe(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Pro
     intent = scope.intents[key]
     if intent.direction == "revert":
         progress.back.add(key)
+        if intent.lapsed is not None:  # before it is closed, or a crash would let the next run set it again
+            tools.journal.note({LAPSED + key: {"at": intent.lapsed.isoformat()}}, tools.clock.now())
         tools.journal.close(key, tools.clock.now())
         if tools.journal.facts(FAILED_REVERT + key).get(FAILED_REVERT + key):
             tools.journal.note({FAILED_REVERT + key: {}}, tools.clock.now())
@@ -386,16 +403,21 @@ def _read_back(change: Change, found: Finding, tools: Tools) -> None:
         tools.audit.append(Record.of_reading(found.observed, change, origin))
 
 
+def _direction(scope: Scope, key: Key, progress: Progress) -> Direction:
+    return "revert" if key in progress.lapsed else scope.intents[key].direction
+
+
 def _outcomes(scope: Scope, progress: Progress) -> tuple[Outcome, ...]:
     return tuple(
         Outcome(
             key=key,
             title=scope.graph[key].title(),
-            direction=scope.intents[key].direction,
+            direction=_direction(scope, key, progress),
             status=progress.status.get(key, "unchanged"),
             changes=tuple(progress.changes.get(key, ())),
             error=progress.errors.get(key),
             because=progress.because.get(key, ""),
+            lapsed=progress.lapsed.get(key),
         )
         for key in walk_order(scope.graph, scope.intents)
     )

@@ -20,12 +20,17 @@ Revive = Callable[[Json], Resource]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The graph with everything that is still owed, and what each resource shall become."""
+    """The graph with everything that is still owed, and what each resource shall become.
+
+    Attributes:
+        revive: Reads what the journal holds.
+    """
 
     graph: Graph
     phase: Phase
     intents: Mapping[Key, Intent]
     obligations: Mapping[Key, Obligation]
+    revive: Revive
 
 
 def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope:
@@ -44,7 +49,7 @@ def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope
         if (intent := _intent(declaration.resource, phase, obligations.get(key), landed.get(OURS + key), revive))
         is not None
     }
-    return Scope(whole, phase, intents, obligations)
+    return Scope(whole, phase, intents, obligations, revive)
 
 
 def untouched(scope: Scope) -> list[Key]:

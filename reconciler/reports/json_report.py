@@ -63,6 +63,8 @@ def _change(change: Change, report: Report) -> dict[str, Any]:
         "temporary": change.wanted.temporary,
         "undo": undo_of(change),
         "weakens": change.wanted.weakens,
+        "lease_seconds": _seconds(change.wanted.lease),
+        "lapsed": plain(change.lapsed),
     }
 
 
@@ -77,6 +79,7 @@ def _outcome(outcome: Outcome, report: Report) -> dict[str, Any]:
         "direction": outcome.direction,
         "status": outcome.status,
         "because": outcome.because,
+        "lapsed": plain(outcome.lapsed),
         "error": plain_error(outcome.error) if outcome.error else None,
         "changes": [_change(change, report) for change in outcome.changes],
     }
@@ -89,6 +92,7 @@ def plain_obligation(obligation: Obligation) -> dict[str, Any]:
         "weakens": obligation.weakens,
         "baseline": plain(obligation.baseline),
         "changed_at": plain(obligation.changed_at),
+        "wanted_until": plain(obligation.wanted_until),
         "closed_at": plain(obligation.closed_at),
         "live_seconds": _seconds(live(obligation)),
     }

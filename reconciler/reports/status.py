@@ -16,14 +16,16 @@ from reconciler.reports.text import open_table, undone_table
 
 def render_text(
     state: str,
-    phase: str,
+    phase: str | None,
     opened: Sequence[Obligation],
     closed: Sequence[Obligation],
     now: datetime,
     back: Mapping[str, str],
 ) -> RenderableType:
     """Return it for a person."""
-    parts: list[RenderableType] = [Text(f"{state}: phase {phase} in the state file", style="bold")]
+    parts: list[RenderableType] = [
+        Text(f"{state}: {f'phase {phase} in the state file' if phase else 'as the journal says'}", style="bold")
+    ]
     if opened:
         parts += [Text("\nStill to be put back:", style="bold yellow"), open_table(opened, now, back)]
     else:
@@ -34,7 +36,7 @@ def render_text(
 
 
 def render_json(
-    state: str, phase: str, opened: Sequence[Obligation], closed: Sequence[Obligation], now: datetime
+    state: str, phase: str | None, opened: Sequence[Obligation], closed: Sequence[Obligation], now: datetime
 ) -> str:
     """Return it for a program, with a final newline."""
     document = {

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reconciler.core.errors import ReconcileError
+from reconciler.core.lengths import spoken
 from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
@@ -90,7 +91,10 @@ def _change(change: Change, report: Report) -> RenderableType:
     undo = _undo(change, report)
     if undo:
         phases = ", ".join(phase for phase in ("prepare", "migrate", "complete") if phase in change.wanted.during)
-        lines.append(Text.assemble(("temporary: ", "yellow"), f"during {phases}; then {undo}"))
+        until = f"; at the latest {spoken(change.wanted.lease)} after it was set" if change.wanted.lease else ""
+        lines.append(Text.assemble(("temporary: ", "yellow"), f"during {phases}; then {undo}{until}"))
+    if change.lapsed is not None:
+        lines.append(Text(f"its lease ended at {change.lapsed.isoformat(timespec='seconds')}", style="yellow"))
     lines += _reasons(change)
     if where := report.where.get(change.key):
         lines.append(Text(f"at {where}", style="dim"))
@@ -156,6 +160,9 @@ def _outcome(outcome: Outcome) -> RenderableType:
     mark, style = MARKS[outcome.status]
     head = Text.assemble((f"{mark} ", style), (outcome.title, style), (f"  [{outcome.key}] {outcome.status}", "dim"))
     lines: list[Text] = []
+    if outcome.lapsed is not None:
+        ended = outcome.lapsed.isoformat(timespec="seconds")
+        lines.append(Text(f"its lease ended at {ended}; the next apply asks whether it is set again", style="yellow"))
     if outcome.because:
         lines.append(Text(f"because {outcome.because}", style="dim"))
     if outcome.error is not None:
@@ -176,13 +183,26 @@ def undone_table(closed: Iterable[Obligation]) -> Table:
 
 def open_table(opened: Iterable[Obligation], now: datetime, back: Mapping[Key, str]) -> Table:
     """Return what is still changed, since when, and what it goes back to."""
-    table = Table("setting", "weakens", "open for", "goes back to", box=None, pad_edge=False)
+    table = Table("setting", "weakens", "open for", "until", "goes back to", box=None, pad_edge=False)
     for obligation in opened:
         age = now - obligation.changed_at if obligation.changed_at else None
         table.add_row(
-            Text(obligation.key), Text(obligation.weakens or "-"), length(age), Text(back.get(obligation.key, ""))
+            Text(obligation.key),
+            Text(obligation.weakens or "-"),
+            length(age),
+            _deadline(obligation, now),
+            Text(back.get(obligation.key, "")),
         )
     return table
+
+
+def _deadline(obligation: Obligation, now: datetime) -> Text:
+    """Return when a lease ends, as UTC; a lease that ended is no deadline any more but a fault."""
+    until = obligation.wanted_until
+    if until is None:
+        return Text("-")
+    late = until <= now
+    return Text(f"{until:%Y-%m-%d %H:%M}Z{' (over)' if late else ''}", style="bold red" if late else "")
 
 
 def length(value: timedelta | None) -> str:

@@ -73,9 +73,10 @@ class Article:
         after = tuple(After(key=need.key, because=need.because) for need in needs if need)
         # Those for one plan, or for a time, are given when the plan is known.
         always = frozenset(approval for approval in self.block.approvals if isinstance(approval, str))
+        leased = {"lease": self.block.lease} if self.block.lease and fields.get("weakens") else {}
         try:
             resource: Resource = KINDS[kind].model_validate(
-                {"kind": kind, "after": after, "approved": always, **fields}
+                {"kind": kind, "after": after, "approved": always, **leased, **fields}
             )
         except ValidationError as error:
             raise Misfit(

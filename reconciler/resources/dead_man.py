@@ -6,7 +6,6 @@ The law: it is armed before the setting is made, with what was there before, and
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,9 +13,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from reconciler.core.errors import NeedsPerson, UnexpectedAnswer
+from reconciler.core.lengths import PATTERN, duration, spoken
 from reconciler.core.query import Command, Query, Recall, Rows
 from reconciler.core.resource import Key, Resource
 from reconciler.core.secret import Template
@@ -42,9 +42,6 @@ TIMEOUT_S = 600.0
 LONGEST_LINE = 8000  # of one command line; Windows takes somewhat more
 _LINE_ENDS = "\u2028\u2029"
 _SLACK = timedelta(minutes=1)
-_ISO = TypeAdapter(timedelta)
-_SHORT = re.compile(r"(\d{1,6})(m|h|d)")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _SYSTEM_NAMES = (SYSTEM.casefold(), "system", r"nt authority\system", "localsystem")
 
 
@@ -52,24 +49,7 @@ class Inexpressible(ValueError):
     """What was there before cannot be brought back by a command line; the argument says why."""
 
 
-def duration(value: object) -> timedelta:
-    """Read a length of time: ``90m``, ``8h``, ``2d``, or ISO 8601 (``PT8H``).
-
-    Raises:
-        ValueError: It is none.
-    """
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str):
-        if short := _SHORT.fullmatch(value.strip()):
-            return timedelta(**{_UNITS[short[2]]: int(short[1])})
-        if value.strip().startswith("P"):
-            with suppress(ValidationError):
-                return _ISO.validate_python(value.strip())
-    raise ValueError("a length of time is written as 90m, 8h, 2d or PT8H")
-
-
-def _lease(value: object) -> object:
+def _waiting(value: object) -> object:
     if value == "off":
         return value
     length = duration(value)
@@ -78,10 +58,10 @@ def _lease(value: object) -> object:
     return length
 
 
-Lease = Annotated[
+Waiting = Annotated[
     timedelta | Literal["off"],
-    BeforeValidator(_lease),
-    WithJsonSchema({"type": "string", "pattern": r"^(off|\d{1,6}[mhd]|P.+)$", "examples": ["8h", "off"]}),
+    BeforeValidator(_waiting),
+    WithJsonSchema({"type": "string", "pattern": f"^(off|{PATTERN})$", "examples": ["8h", "off"]}),
 ]
 
 
@@ -92,7 +72,7 @@ class Guarded(Resource):
     both are compared whether or not there is a value.
     """
 
-    dead_mans_switch: Lease | None = Field(
+    dead_mans_switch: Waiting | None = Field(
         None,
         description="How long after the last pass the host itself puts the setting back, such as `8h`: "
         "a scheduled task is armed before the setting is made. `off` removes that task.",
@@ -181,7 +161,7 @@ class Guarded(Resource):
             timeout_s=TIMEOUT_S,
             description=f"Made by reconcile: puts {self.title()} back unless it is pushed forward before {at:%Y-%m-%d %H:%M:%S} UTC.",
         )
-        shown = Template((Definition(xml, f"after {_spoken(length)}, as SYSTEM: {undoing}"),))
+        shown = Template((Definition(xml, f"after {spoken(length)}, as SYSTEM: {undoing}"),))
         register = Command(
             self.on, "Register-ScheduledTask", (("TaskName", self.task_name), ("Xml", shown), ("Force", True))
         )
@@ -189,7 +169,7 @@ class Guarded(Resource):
             switch_fact(self.key), {"restore": [list(line) for line in restore], "lease_s": int(length.total_seconds())}
         )
         says = (
-            f"arm the dead-man's switch of {self.title()}: after {_spoken(length)} without us, {self.on} runs {undoing}"
+            f"arm the dead-man's switch of {self.title()}: after {spoken(length)} without us, {self.on} runs {undoing}"
         )
         return Step(register, says, (note,))
 
@@ -261,8 +241,3 @@ def _checked(lines: tuple[CommandLine, ...]) -> tuple[CommandLine, ...]:
         if len(program) + len(line) > LONGEST_LINE:
             raise Inexpressible("it is too long for a command line")
     return lines
-
-
-def _spoken(length: timedelta) -> str:
-    minutes = int(length.total_seconds()) // 60
-    return f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from reconciler.core.lengths import Length
 from reconciler.core.limits import AnyApproval
 from reconciler.core.secret import SecretRef
 from reconciler.core.targets import Credential, Domain, Host, Name
 from reconciler.core.values import Dn, Phase
-from reconciler.resources.dead_man import DEFAULT, Lease
+from reconciler.resources.dead_man import DEFAULT, Waiting
 from reconciler.resources.kinds import AnyResource
 
 Account = Annotated[str, StringConstraints(pattern=r"^[^\\/\[\]:;|=,+*?<>\"]+\\[^\\/\[\]:;|=,+*?<>\"]+$")]
@@ -120,11 +121,16 @@ class MigrationBlock(_Part):
     passwords: PasswordsBlock | None = None
     operator: OperatorBlock
     accounts: tuple[AccountsBlock, ...] = ()
-    dead_mans_switch: Annotated[Lease, BeforeValidator(lambda given: "off" if given is None else given)] = Field(
+    dead_mans_switch: Annotated[Waiting, BeforeValidator(lambda given: "off" if given is None else given)] = Field(
         DEFAULT,
         description="How long after the last pass the hosts themselves put back what is dangerous, 15 minutes to 7 days, "
         "such as `8h`; `off` for never.",
         examples=["8h"],
+    )
+    lease: Length | None = Field(
+        None,
+        description="How long anything that weakens security may stay after it was set, such as `8h`; past that it goes back "
+        "whatever the phase. No end where not given.",
     )
     approvals: tuple[AnyApproval, ...] = Field(
         (),

@@ -130,5 +130,5 @@ def test_bytes_that_are_not_utf8_are_refused(place: Path) -> None:
 
 def test_the_example_is_valid_and_means_what_the_article_says(place: Path) -> None:
     assert run(written(place)).code == 0
-    finished = subprocess.run([PROGRAM, "graph", place, "-o", "json"], capture_output=True, text=True, check=True)
+    finished = subprocess.run([PROGRAM, "graph", place, "--output", "json"], capture_output=True, text=True, check=True)
     assert json.loads(finished.stdout)

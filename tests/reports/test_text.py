@@ -282,7 +282,7 @@ def test_run_says_what_was_put_back_and_what_is_still_open() -> None:
     shown = lines(ApplyText(apply_report(closed=(closed,), open=(still,), back={"k/open": "value 0"})))
     put_back, open_ = shown.index("Put back:"), shown.index("Still to be put back:")
     assert re.split(r" {2,}", shown[put_back + 2]) == ["k/closed", "a hole", "3 h 04 min"]
-    assert re.split(r" {2,}", shown[open_ + 2]) == ["k/open", "a door", "12.3 s", "value 0"]
+    assert re.split(r" {2,}", shown[open_ + 2]) == ["k/open", "a door", "12.3 s", "-", "value 0"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from reconciler.core.errors import NeedsPerson, UnexpectedAnswer, Unreachable
 from reconciler.core.graph import Graph
+from reconciler.core.lengths import duration
 from reconciler.core.query import Command, Query, Rows
 from reconciler.core.resource import Declaration, Resource, differences
 from reconciler.core.saved_plan import planned
@@ -25,7 +26,7 @@ from reconciler.core.steps import Effect, Step
 from reconciler.engine.converge import Result, Tools, converge, plan_only
 from reconciler.engine.intents import scope
 from reconciler.lab.windows.task_xml import exported, parse_task, split_arguments
-from reconciler.resources.dead_man import DEFAULT, duration, switch_fact, task_name
+from reconciler.resources.dead_man import DEFAULT, switch_fact, task_name
 from reconciler.resources.kinds import revive
 from reconciler.resources.win_registry import Registry
 from reconciler.resources.win_service import Service

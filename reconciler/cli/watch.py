@@ -1,0 +1,119 @@
+"""The verb that does not end: look, put right, wait until something may have changed, look again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from reconciler.cli import output as screen
+from reconciler.cli.loading import load
+from reconciler.cli.running import apply_once, listening, show
+from reconciler.core.errors import DesiredStateError, ReconcileError
+from reconciler.core.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from reconciler.cli.loading import Loaded
+    from reconciler.cli.running import StopSignal
+    from reconciler.core.report import Report
+    from reconciler.engine.events import Event
+
+
+def register(app: App) -> None:
+    """Add the verb to the program."""
+    app.command(watch)
+
+
+def watch(
+    state: Annotated[Path, Parameter(help="The state file.")],
+    *,
+    every: Annotated[str, Parameter(help="Look at least so often, such as 5m.")] = "5m",
+) -> int:
+    """Keep the world as the state file says, until it is stopped: at every edit of the file, at every end of a lease, and every so often.
+
+    Each pass is an `apply`. Between two passes the journal is free for other commands. Ends with the code of the last pass.
+    """
+    from reconciler.core.lengths import duration
+    from reconciler.edge.clock import SystemClock
+    from reconciler.edge.wake import Waker
+
+    try:
+        pace = duration(every)
+    except ValueError as error:
+        raise ReconcileError(f"--every is {every!r}: {error}") from error
+    watcher = _Watcher(state, load(state))
+    with listening() as stop, Waker(state, clock := SystemClock()) as waker:
+        while True:
+            watcher.look(stop)
+            if stop() or waker.wait(watcher.until(clock.now(), pace), stop) == "stop":
+                return watcher.code
+            watcher.read_again()
+
+
+class _Watcher:
+    """What a watch remembers between two looks: the last good state file, and what it said last."""
+
+    def __init__(self, path: Path, loaded: Loaded) -> None:
+        self.path = path
+        self.loaded = loaded
+        self.code: int = ExitCode.OK
+        self._said: object = None
+
+    def read_again(self) -> None:
+        """Take the state file as it is now; a faulty one leaves the last good one in force."""
+        try:
+            fresh = load(self.path)
+        except (DesiredStateError, OSError) as error:
+            if self._news(str(error)):
+                screen.stderr(str(error), "red")
+                screen.stderr(f"{self.path} cannot be used; going on with what it said before", "bold red")
+            return
+        if fresh.sha256 != self.loaded.sha256:
+            screen.stderr(f"{self.path} was edited: phase {fresh.state.phase}, {len(fresh.graph)} resources", "bold")
+            self.loaded = fresh
+
+    def look(self, stop: StopSignal) -> None:
+        """Make one pass; what stops it is said, and tried again at the next look."""
+        from reconciler.core.limits import Limits
+
+        try:
+            permit = self.loaded.permit(Limits())
+            report = apply_once(self.loaded, permit, {}, holder=f"watch {self.path}", listen=_tell)
+        except ReconcileError as error:
+            from reconciler.cli.main import exit_code_of
+
+            self.code = exit_code_of(error)
+            if self._news(str(error)):
+                screen.stderr(str(error), "red")
+            return
+        stop.asked = stop.asked or report.interrupted
+        self.code = int(report.exit_code)
+        moved = any(outcome.status == "changed" for outcome in report.outcomes)
+        if self._news(_gist(report)) or moved:
+            show(report, "text")
+
+    def until(self, now: datetime, every: timedelta) -> datetime:
+        """Return when to look again at the latest."""
+        from reconciler.edge.journal_file import JournalFile
+        from reconciler.engine.pace import next_look
+
+        resources = [declaration.resource for declaration in self.loaded.graph.declarations.values()]
+        return next_look(now, every, JournalFile.read_only(self.loaded.journal).obligations(), resources)
+
+    def _news(self, what: object) -> bool:
+        """Whether this is not what was said last."""
+        new, self._said = what != self._said, what
+        return new
+
+
+def _gist(report: Report) -> object:
+    """What is worth saying again if it changes."""
+    return tuple((outcome.key, outcome.status, str(outcome.error or "")) for outcome in report.outcomes)
+
+
+def _tell(event: Event) -> None:
+    if event.what in ("started", "step"):
+        screen.tell(event)
