@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from reconciler.cli import output as screen
+from reconciler.cli.reminding import remind
 from reconciler.core.errors import UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
@@ -204,14 +205,3 @@ def show(report: Report, form: Literal["text", "json"]) -> int:
 
         screen.stdout(PlanText(report) if report.verb in ("plan", "drift") else ApplyText(report))
     return INTERRUPTED if report.interrupted else ExitCode(report.exit_code)
-
-
-def remind(journal: Journal) -> None:
-    """Say first what could not be put back before."""
-    from reconciler.engine.converge import FAILED_REVERT
-
-    stuck = {key.removeprefix(FAILED_REVERT): fact for key, fact in journal.facts(FAILED_REVERT).items() if fact}
-    if stuck:
-        screen.stderr(f"{len(stuck)} settings could not be put back, and are still open:", "bold red")
-    for key, fact in stuck.items():
-        screen.stderr(f"  {key} (since {fact['at']}): {fact['what']}", "red")

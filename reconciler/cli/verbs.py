@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
-from reconciler.cli.running import TARGETS, apply_once, backs, carry_out, connected, remind, save, show
+from reconciler.cli.reminding import remind, remind_of
+from reconciler.cli.running import TARGETS, apply_once, backs, carry_out, connected, save, show
 from reconciler.core.errors import JournalError, UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
@@ -27,6 +28,7 @@ def register(app: App) -> None:
 def validate(state: StatePath) -> int:
     """Check a state file. No connection is opened."""
     loaded = load(state)
+    remind_of(loaded.journal)
     screen.stderr(f"{state} is valid: {len(loaded.graph)} resources, phase {loaded.state.phase}", "green")
     return ExitCode.OK
 
@@ -142,7 +144,9 @@ def graph(
     """Show the resources that a state file means, in order, and the reason for each edge."""
     from reconciler.reports.graph_text import render
 
-    screen.write(render(load(state).graph, output))
+    loaded = load(state)
+    remind_of(loaded.journal)
+    screen.write(render(loaded.graph, output))
     return ExitCode.OK
 
 

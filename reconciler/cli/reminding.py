@@ -1,0 +1,41 @@
+"""What every verb says first: what could not be put back, and what is there beyond its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.cli import output as screen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.core.ports import Journal
+
+
+def remind(journal: Journal) -> None:
+    """Say what is overdue, on standard error."""
+    from reconciler.edge.clock import SystemClock
+    from reconciler.engine.converge import FAILED_REVERT
+
+    stuck = {key.removeprefix(FAILED_REVERT): fact for key, fact in journal.facts(FAILED_REVERT).items() if fact}
+    if stuck:
+        screen.stderr(f"{len(stuck)} settings could not be put back, and are still open:", "bold red")
+    for key, fact in stuck.items():
+        screen.stderr(f"  {key} (since {fact['at']}): {fact['what']}", "red")
+    now = SystemClock().now()
+    late = [promise for promise in journal.obligations() if promise.wanted_until and promise.wanted_until <= now]
+    if late:
+        screen.stderr(
+            f"{len(late)} settings are there beyond their lease; `reconcile apply` puts them back:", "bold red"
+        )
+    for promise in late:
+        screen.stderr(f"  {promise.key} (until {promise.wanted_until:%Y-%m-%d %H:%M}Z): {promise.weakens}", "red")
+
+
+def remind_of(path: Path) -> None:
+    """Say it for a journal that is only read, and may not exist yet."""
+    from reconciler.edge.journal_file import JournalFile
+
+    journal = JournalFile.read_only(path)
+    remind(journal)
+    journal.shut()
