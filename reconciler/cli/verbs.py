@@ -86,6 +86,10 @@ def apply(
             help="Part of the existing resources, 0 to 1, that may be deleted; one or two deletions always pass."
         ),
     ] = 0.3,
+    max_exposure: Annotated[
+        str | None,
+        Parameter(help="Refuse where a weakening is foreseen to be live for longer, such as `4h` (90m, 2d, PT4H)."),
+    ] = None,
 ) -> int:
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
     from reconciler.core.limits import Limits, check_state
@@ -93,10 +97,12 @@ def apply(
     from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
     from reconciler.engine.intents import scope
+    from reconciler.resources.dead_man import duration
     from reconciler.resources.kinds import revive
 
     try:
-        limits = Limits(max_changes, deletion_share)
+        longest = duration(max_exposure) if max_exposure is not None else None
+        limits = Limits(max_changes, deletion_share, max_exposure=longest)
     except ValueError as error:
         raise UnsafePlan(str(error)) from error
     saved = plan_file.read(path)

@@ -12,6 +12,7 @@ from reconciler.core.values import Phase
 from reconciler.resources.kinds import KINDS
 from reconciler.resources.misfit import Found, Misfit
 from reconciler.resources.state import AccountsBlock, MigrationBlock, PasswordsBlock, SoftwareBlock, State
+from reconciler.resources.weights import WEIGHTS
 from reconciler.resources.win_audit_policy import account_management
 
 PREPARED: frozenset[Phase] = frozenset({"prepare", "migrate"})
@@ -108,6 +109,7 @@ class Article:
             partner_credential=self.target.credential,
             during=frozenset({"prepare", "migrate", "complete"}) if trust.keep else PREPARED,
             weakens="SIDs of the other domain are honoured in this one" if trust.sid_filtering == "relaxed" else "",
+            weight=WEIGHTS["sid filtering"] if trust.sid_filtering == "relaxed" else None,
         )
         return Need(need.key, "accounts of the target must be known and trusted in the source")
 
@@ -135,6 +137,7 @@ class Article:
                 domain=self.block.source,
                 group=ADMINISTRATORS,
                 weakens=f"{operator.account} administers the source domain",
+                weight=WEIGHTS["source administrator"],
                 **who,
             ),
             self._add(
@@ -143,6 +146,7 @@ class Article:
                 host=self.block.admt_host,
                 group=ADMINISTRATORS,
                 weakens=f"{operator.account} administers the ADMT host",
+                weight=WEIGHTS["host administrator"],
                 **who,
             ),
         ]
@@ -162,6 +166,7 @@ class Article:
                     object=str(into),
                     grants=grants,
                     weakens=f"{operator.account} manages users in {into}",
+                    weight=WEIGHTS["sid history" if history else "users of a container"],
                     **trustee,
                 )
             )
@@ -174,6 +179,7 @@ class Article:
                     object="",
                     grants=history,
                     weakens=f"{operator.account} may write SID history",
+                    weight=WEIGHTS["sid history"],
                     **trustee,
                 )
             )
@@ -195,7 +201,7 @@ class Article:
         )
         registry = self._add(
             "win.registry", origin, host=self.pdc, path=LSA, name="TcpipClientSupport", type="DWord", value=1, restart=True, during=PREPARED,
-            weakens="the source PDC accepts SAM calls over TCP",
+            weakens="the source PDC accepts SAM calls over TCP", weight=WEIGHTS["sam over tcp"],
         )  # fmt: skip
         return [
             Need(group.key, "the source PDC audits each SID through this group"),
@@ -226,7 +232,7 @@ class Article:
             "win.registry", origin, host=server, path=LSA, name="RunAsPPL", ensure="absent", restart=True, risk="disable-lsa-protection", tolerates=(0,), during=PREPARED,
             dead_mans_switch=self.block.dead_mans_switch,
             explanation="LSA protection keeps the password filter from loading; turning it off weakens this controller until the migration is complete",
-            weakens="LSA protection is off",
+            weakens="LSA protection is off", weight=WEIGHTS["lsa protection"],
         )  # fmt: skip
         pes = self._software(
             PES_NAME, server, block.install, (*origin, "install"), restart=True, secrets={"key_password": block.key_password},
@@ -244,7 +250,7 @@ class Article:
         others = [need for need in (*ready, pes, imported, *target_side) if need]
         export = self._add(
             "win.registry", origin, [Need(need.key, "passwords may only leave once everything else is ready") for need in others],
-            host=server, path=LSA, name="AllowPasswordExport", type="DWord", value=1, restart=True, during=MIGRATING, weakens="password hashes can be exported from the source domain",
+            host=server, path=LSA, name="AllowPasswordExport", type="DWord", value=1, restart=True, during=MIGRATING, weakens="password hashes can be exported from the source domain", weight=WEIGHTS["password export"],
             dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         waiting = [need for need in (*ready, protection, pes, export) if need]
@@ -252,7 +258,7 @@ class Article:
         service = self._add(
             "win.service", origin, [*restarts, Need(pes.key, "the service comes with PES"), Need(export.key, "PES refuses without it")],
             host=server, name=PES_SERVICE, status="running", start_mode="manual", account=block.run_as, credential=block.run_as_credential, during=MIGRATING,
-            weakens="the Password Export Server answers", dead_mans_switch=self.block.dead_mans_switch,
+            weakens="the Password Export Server answers", weight=WEIGHTS["export service"], dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [imported, *target_side, *restarts, Need(service.key, "passwords are copied through it")]
 
@@ -297,12 +303,13 @@ class Article:
                 member_domain=self.block.target,
                 during=MIGRATING,
                 weakens=f"{who} may read accounts of the target domain",
+                weight=WEIGHTS[weight],
             )
-            for sid, who in ((EVERYONE, "everyone"), (ANONYMOUS, "anonymous users"))
+            for sid, who, weight in ((EVERYONE, "everyone", "everyone"), (ANONYMOUS, "anonymous users", "anonymous"))
         ]
         anonymous = self._add(
             "win.registry", origin, needs, host=self.block.admt_host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
-            weakens="anonymous users may enumerate accounts of the target domain", dead_mans_switch=self.block.dead_mans_switch,
+            weakens="anonymous users may enumerate accounts of the target domain", weight=WEIGHTS["anonymous"], dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [Need(need.key, "PES reaches the target as anonymous") for need in (*members, anonymous)]
 

@@ -116,7 +116,7 @@ def fields(found: Graph, key: Key) -> dict[str, Any]:
 def laws(found: Graph) -> None:
     """Assert what has to be true of every migration, whatever it leaves out."""
     assert found.faults == []
-    assert list(found.order) == keys(found), "the article is written down in an order that works"
+    assert list(found.sequence) == keys(found), "the article is written down in an order that works"
     assert all(because and because != After(key="x").because for _, _, because in found.edges())
     accounts = [key for key in keys(found) if key.startswith("ad.accounts/")]
     for key in accounts:
