@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.resource import Key, Resource
@@ -43,10 +44,10 @@ def weighted_minutes(exposures: Iterable[tuple[int, timedelta | None]]) -> float
 
 
 def about(length: timedelta) -> str:
-    """Render a length of time that is only foreseen: ``under a minute``, ``4 min``, ``3 h 20 min``."""
-    minutes = round(length.total_seconds() / 60)
-    if minutes < 1:
+    """Render a length of time that is only foreseen: ``under a minute``, ``4 min``, ``3 h 20 min``; minutes are rounded up."""
+    if length < timedelta(minutes=1):
         return "under a minute"
+    minutes = ceil(length.total_seconds() / 60)
     hours, rest = divmod(minutes, 60)
     return f"{minutes} min" if hours < 1 else f"{hours} h {rest:02d} min"
 

@@ -115,11 +115,11 @@ def _exposure(found: Sequence[Exposure]) -> Text:
     """Sum up what is weakened: one line."""
     ending = [exposure for exposure in found if exposure.live is not None]
     total = weighted_minutes((exposure.weight, exposure.live) for exposure in ending)
-    words = f"Exposure if it is completed right after: {total:.0f} weighted minutes (weight x minutes live) of {len(ending)} weakenings"
+    words = f"Exposure if it is completed right after: {total:.0f} weighted minutes (weight x minutes live) of {len(ending)} weakening{'s' if len(ending) != 1 else ''}"
     longest = max((exposure.live for exposure in ending if exposure.live is not None), default=None)
     words += f", the longest for about {about(longest)}" if longest is not None else ""
     good = len(found) - len(ending)
-    return Text(words + (f"; {good} stay for good" if good else "") + ".")
+    return Text(words + (f"; for good: {good}" if good else "") + ".")
 
 
 def _undo(change: Change, report: Report) -> str:

@@ -225,6 +225,24 @@ def test_what_weakens_security_says_so_and_is_temporary() -> None:
     assert all(found[key].temporary for key in weakening)
 
 
+def test_what_is_most_dangerous_weighs_most_and_only_what_weakens_weighs() -> None:
+    found = graph(lab())
+    order = sorted((key for key in keys(found) if found[key].weakens), key=lambda key: -found[key].danger)
+    assert order[:3] == [EXPORT, SERVICE, SOURCE_ADMIN]
+    assert order[-1] == TCPIP
+    assert all(found[key].weight is not None for key in order), "the article gives every weight itself"
+
+
+def test_forward_what_weakens_comes_after_all_that_does_not_need_it() -> None:
+    found = graph(lab())
+    place = {key: index for index, key in enumerate(found.order)}
+    waits = {key for key in keys(found) if any(found[need].weakens for need in required(found, key))}
+    harmless = {key for key in keys(found) if not found[key].weakens} - waits
+    assert {ADMT, GROUP, AUDIT_SOURCE, AUDIT_TARGET, KEY, KEY_FILE, IMPORT} <= harmless
+    assert max(place[key] for key in harmless) < min(place[key] for key in keys(found) if found[key].weakens)
+    assert place[EXPORT] == max(place[key] for key in keys(found) if found[key].weakens and key != SERVICE)
+
+
 def test_accounts_stay_and_everything_else_but_the_import_goes_back() -> None:
     found = graph(lab())
     assert {key for key in keys(found) if not found[key].temporary} == {ACCOUNTS, IMPORT, RESTART}
