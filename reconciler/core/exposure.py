@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.resource import Key, Resource
-from reconciler.core.steps import Step
+from reconciler.core.steps import AddEntry, DeleteEntry, ModifyEntry, RunTask, Step
 
 if TYPE_CHECKING:
     from reconciler.core.plan import Direction
 
 REMEMBERED = 10
 """Steps that count for how long the next one will take."""
-DIRECTORY = frozenset({"AddEntry", "ModifyEntry", "DeleteEntry"})
+DIRECTORY = frozenset(effect.__name__ for effect in (AddEntry, ModifyEntry, DeleteEntry))
 DIRECTORY_S = 1.0
+TASK = RunTask.__name__
+BESIDE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Pace:
         if not steps:
             return max((of_this or of_kind).values(), default=resource.typical_s)
         sorts = [type(step.effect).__name__ for step in steps]
-        return sum(of_this.get(sort, of_kind.get(sort, _typical_s(resource, sort))) for sort in sorts)
+        return sum(of_this.get(sort, of_kind.get(sort, _typical_s(resource, sort, sorts))) for sort in sorts)
 
 
 def learned(history: Iterable[Mapping[str, Any]]) -> Pace:
@@ -90,6 +92,8 @@ def learned(history: Iterable[Mapping[str, Any]]) -> Pace:
     )
 
 
-def _typical_s(resource: Resource, sort: str) -> float:
-    """A change in a directory is quick, whatever else the kind does."""
-    return min(resource.typical_s, DIRECTORY_S) if sort in DIRECTORY else resource.typical_s
+def _typical_s(resource: Resource, sort: str, beside: Collection[str]) -> float:
+    """A change in a directory is quick whatever else the kind does, and so is what prepares and clears up after a task."""
+    if sort in DIRECTORY:
+        return min(resource.typical_s, DIRECTORY_S)
+    return min(resource.typical_s, BESIDE_S) if TASK in beside and sort != TASK else resource.typical_s

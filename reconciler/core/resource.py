@@ -70,7 +70,7 @@ class Resource(BaseModel, ABC):
         restores: False where nothing is put back when the resource is no longer wanted (migrated accounts stay).
         together: Fields that mean nothing without each other, as a value without its type.
         unknowable: Fields in which None was read says that nothing is known, not that nothing is there.
-        typical_s: How many seconds one of its steps takes, until that was measured.
+        typical_s: How many seconds the longest sort of its steps takes, until that was measured.
         barrier: True for what settles after its requirements moved in either direction (a restart); it has no baseline.
     """
 

@@ -16,7 +16,7 @@ from reconciler.core.plan import Change, Intent, Plan, walk_order
 from reconciler.core.ports import Obligation
 from reconciler.core.query import Command
 from reconciler.core.resource import Declaration, Key
-from reconciler.core.steps import Effect, ModifyEntry, Restart, Step
+from reconciler.core.steps import Effect, ModifyEntry, Restart, RunTask, Step
 from reconciler.core.values import Phase
 from tests.fake_world import Reboot, Setting
 
@@ -113,6 +113,11 @@ def test_typical_time_counts_until_something_was_measured() -> None:
 def test_change_in_a_directory_is_quick_whatever_else_the_kind_does() -> None:
     quick = Pace().seconds(slow("a"), "apply", (Step(ModifyEntry("d", "CN=x", ())),))
     assert quick < Pace().seconds(slow("a"), "apply", (Step(Restart("h")),)) == 60
+
+
+def test_what_stands_beside_a_task_is_quick() -> None:
+    task = Step(RunTask("h", "run", "admt.exe", (), "c"))
+    assert Pace().seconds(slow("a"), "apply", (Step(SET), task, task, Step(SET))) == 126
 
 
 def test_measured_time_of_a_resource_counts_for_it_and_of_its_kind_for_the_others() -> None:
