@@ -238,7 +238,7 @@ class Article:
             PES_NAME, server, block.install, (*origin, "install"), restart=True, secrets={"key_password": block.key_password},
             instructions=f"run the Password Export Server installer from an elevated prompt as a member of the built-in Administrators, with the key file {block.key_file}, "
             f"its password, and the service account {block.run_as}; do not restart, that is done for you",
-            needs=[carried, Need(protection.key, "with LSA protection on, the password filter cannot load")],
+            needs=[carried, Need(protection.key, "with LSA protection on, the password filter cannot load"), self._known(block, ready[0])],
         )  # fmt: skip
         imported = self._add(
             "pes.key_import", origin, [keys[self.block.admt_host], Need(admt.key, "ADMT holds the key")], host=self.block.admt_host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
@@ -261,6 +261,12 @@ class Article:
             weakens="the Password Export Server answers", weight=WEIGHTS["export service"], dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [imported, *target_side, *restarts, Need(service.key, "passwords are copied through it")]
+
+    def _known(self, block: PasswordsBlock, trust: Need | None) -> Need | None:
+        """Return the trust where the export server's account is one of the target: its installer has to find it."""
+        domain, separator, _ = block.run_as.partition("\\")
+        of_target = separator and domain.casefold() == self.target.netbios.casefold()
+        return Need(trust.key, f"the source must know {block.run_as}") if trust and of_target else None
 
     def _key(self, block: PasswordsBlock, creator: str, admt: Need) -> dict[str, Need]:
         """Declare the key where it is made, and its file on every host that needs it; return the need by host."""

@@ -225,6 +225,13 @@ def test_what_weakens_security_says_so_and_is_temporary() -> None:
     assert all(found[key].temporary for key in weakening)
 
 
+def test_export_server_under_an_account_of_the_target_is_installed_only_once_that_is_trusted() -> None:
+    assert TRUST not in required(graph(lab()), PES)
+    for account, trusted in ((r"target\pes", True), (r"SOURCE\pes", False), (r"NT AUTHORITY\NetworkService", False)):
+        found = graph(lab(passwords=passwords(run_as=account, run_as_credential="target-admin")))
+        assert (TRUST in required(found, PES)) is trusted
+
+
 def test_what_is_most_dangerous_weighs_most_and_only_what_weakens_weighs() -> None:
     found = graph(lab())
     order = sorted((key for key in keys(found) if found[key].weakens), key=lambda key: -found[key].danger)
