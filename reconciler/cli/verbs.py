@@ -88,13 +88,19 @@ def apply(
             help="Part of the existing resources, 0 to 1, that may be deleted; one or two deletions always pass."
         ),
     ] = 0.3,
+    max_exposure: Annotated[
+        str | None,
+        Parameter(help="Refuse where a weakening is foreseen to be live for longer, such as `4h` (90m, 2d, PT4H)."),
+    ] = None,
 ) -> int:
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
+    from reconciler.core.lengths import duration
     from reconciler.core.limits import Limits, check_state
     from reconciler.edge import plan_file
 
     try:
-        limits = Limits(max_changes, deletion_share)
+        longest = duration(max_exposure) if max_exposure is not None else None
+        limits = Limits(max_changes, deletion_share, max_exposure=longest)
     except ValueError as error:
         raise UnsafePlan(str(error)) from error
     saved = plan_file.read(path)

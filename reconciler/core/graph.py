@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
+from reconciler.core.exposure import Pace
+from reconciler.core.order import Job, first_out, last_in
 from reconciler.core.resource import Declaration, Key, Need, Resource
 
 if TYPE_CHECKING:
     import networkx
+
+    from reconciler.core.plan import Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +30,69 @@ class GraphFault:
 
 
 class Graph:
-    """Resources by key, in an order in which no resource precedes what it requires."""
+    """Resources by key, in orders in which no resource precedes what it requires.
+
+    Attributes:
+        sequence: Every key; ties are as declared. Empty where there is a cycle.
+        pace: How long work on each resource takes.
+    """
 
     def __init__(self, declarations: Iterable[Declaration]) -> None:
-        """Build the graph; ``faults`` says what is wrong with it, ``order`` is empty where it has a cycle."""
+        """Build the graph; ``faults`` says what is wrong with it."""
         self.declarations: dict[Key, Declaration] = {}
         self.faults: list[GraphFault] = []
         for declaration in declarations:
             self._admit(declaration)
         self.needs: dict[Key, tuple[Need, ...]] = {key: self._needs(d.resource) for key, d in self.declarations.items()}
         self.waits: dict[Key, list[Need]] = dependents(self.needs)  # the same edges from the other end
-        self.order: tuple[Key, ...] = self._sort()
+        self.sequence: tuple[Key, ...] = self._sort()
+        self.pace = Pace()
 
     def __getitem__(self, key: Key) -> Resource:
         return self.declarations[key].resource
 
     def __len__(self) -> int:
         return len(self.declarations)
+
+    @cached_property
+    def order(self) -> tuple[Key, ...]:
+        """The order in which everything goes forward, see ``forward``."""
+        return self.forward(self.declarations)
+
+    def paced(self, pace: Pace) -> Self:
+        """Return the same graph, with what was learned about how long work takes."""
+        found = copy.copy(self)
+        found.__dict__.pop("order", None)
+        found.pace = pace
+        return found
+
+    def forward(self, keys: Collection[Key]) -> tuple[Key, ...]:
+        """Return these keys in the order in which they go forward: what is dangerous comes as late as it can."""
+        return last_in(self._jobs(keys, "apply"))
+
+    def backward(self, keys: Collection[Key]) -> tuple[Key, ...]:
+        """Return these keys in the order in which they go back: dependents first, what is dangerous as early as it can."""
+        jobs = self._jobs(keys, "revert")
+        waits: dict[Key, list[Key]] = {job.key: [] for job in jobs}
+        for job in jobs:
+            for key in job.after:
+                waits[key].append(job.key)
+        return first_out(tuple(job._replace(after=tuple(waits[job.key])) for job in reversed(jobs)))
+
+    def _jobs(self, keys: Collection[Key], direction: Direction) -> tuple[Job, ...]:
+        """Return the work on some resources; what one requires through others that are left out still comes first."""
+        jobs = []
+        before: dict[Key, tuple[Key, ...]] = {}
+        for key in self.sequence:
+            needs = dict.fromkeys(
+                one for need in self.needs[key] for one in ((need.key,) if need.key in keys else before[need.key])
+            )
+            if key in keys:
+                ms = max(1, round(1000 * self.pace.seconds(self[key], direction)))
+                jobs.append(Job(key, self[key].danger, ms, tuple(needs)))
+            else:
+                before[key] = tuple(needs)
+        return tuple(jobs)
 
     def edges(self) -> list[tuple[Key, Key, str]]:
         """Return (requirement, dependent, reason) for every edge."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from reconciler.core.errors import NeedsPerson, UnsafePlan
+from reconciler.core.exposure import about
 from reconciler.core.plan import Change, Intent, Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Key
@@ -17,6 +18,9 @@ from reconciler.core.saved_plan import PLAN_AGAIN, SavedPlan, Sha256, moved, nam
 from reconciler.core.steps import DeleteEntry
 
 SHOWN_KEYS = 10
+LONGER = (
+    "put back first what is open (`phase: complete`), take it in smaller parts, or allow more with `--max-exposure`"
+)
 MORE = "look through it; if all of it is meant, allow more with `--max-changes` or `--deletion-share`"
 
 ApprovalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -57,11 +61,13 @@ class Limits:
         max_changes: Resources that may be changed forward; None for any number.
         deletion_share: Part of the existing resources, 0 to 1, that may be deleted...
         deletions_at_least: ...once there are so many deletions.
+        max_exposure: How long any weakening may be live, as foreseen; None for any time.
     """
 
     max_changes: int | None = None
     deletion_share: float = 0.3
     deletions_at_least: int = 3
+    max_exposure: timedelta | None = None
 
     def __post_init__(self) -> None:
         if self.max_changes is not None and self.max_changes < 0:
@@ -70,6 +76,8 @@ class Limits:
             raise ValueError(f"deletion_share is {self.deletion_share}; it is a part of 1")
         if self.deletions_at_least < 1:
             raise ValueError(f"deletions_at_least is {self.deletions_at_least}; it is at least 1")
+        if self.max_exposure is not None and self.max_exposure <= timedelta():
+            raise ValueError("max_exposure has to be longer than nothing")
 
 
 def check(plan: Plan, limits: Limits, ours: Collection[Key], done: Iterable[Change] = ()) -> tuple[str, ...]:
@@ -94,6 +102,27 @@ def check(plan: Plan, limits: Limits, ours: Collection[Key], done: Iterable[Chan
             f"{_list(deleted)}"
         )
     return tuple(reasons)
+
+
+def too_long(plan: Plan, limits: Limits, owed: Collection[Key]) -> dict[Key, str]:
+    """Return which weakenings would be live for longer than they may, and for how long, for people.
+
+    Those count that the plan sets and those that stay open. A plan that only puts back is never too long.
+
+    Args:
+        owed: Keys of the open promises about settings that were changed.
+    """
+    # What a person is asked to do on our behalf is open as well, once it is done.
+    made = {c.key for c in plan.changes if c.direction == "apply" and (c.gate is None or c.gate.on_our_behalf)}
+    if limits.max_exposure is None or not made:
+        return {}
+    return {
+        found.key: f"{found.key}: {'for good, nothing puts it back' if found.live is None else about(found.live)}"
+        for found in plan.exposure
+        if (found.key in made or found.key in owed)
+        and not found.going_back
+        and (found.live is None or found.live > limits.max_exposure)
+    }
 
 
 def deletes(change: Change) -> bool:
@@ -182,6 +211,8 @@ class Permit:
             self._refuse("the world moved since the plan was made", moved(self.saved, plan, owed(promises)), PLAN_AGAIN)
         reasons = check(plan, self.limits, made_by_us(promises))
         self._refuse("the plan goes beyond the limits of this run", reasons, MORE)
+        longer = too_long(plan, self.limits, owed(promises)).values()
+        self._refuse(f"what it weakens would be live for longer than {self._allowed}", longer, LONGER)
 
     def gate(
         self, change: Change, plan: Plan, obligations: Iterable[Obligation], done: Iterable[Change]
@@ -198,7 +229,13 @@ class Permit:
         reasons = check(replace(plan, changes=(change,)), self.limits, made_by_us(obligations), done)
         if change.direction == "apply" and reasons:
             return NeedsPerson(f"{what}: with it the run has {'; '.join(reasons)}", where=change.key, do=MORE)
+        if longer := too_long(plan, self.limits, ()).get(change.key):
+            return NeedsPerson(f"{what}: live for longer than {self._allowed}: {longer}", where=change.key, do=LONGER)
         return None
+
+    @property
+    def _allowed(self) -> str:
+        return about(self.limits.max_exposure) if self.limits.max_exposure is not None else "any time"
 
     def _refuse(self, what: str, lines: Iterable[str], do: str) -> None:
         if found := "".join(f"\n  - {line}" for line in lines):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from reconciler.core.conflict import Conflict, conflicts, keeping
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
+from reconciler.core.exposure import Exposure
 from reconciler.core.graph import Graph
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.query import Query, Recall, Rows
@@ -87,6 +88,7 @@ class Plan:
 
     Attributes:
         digest: What approvals are bound to: ``steps_digest`` of the plan with every approval given.
+        exposure: How long each weakening will be live, see ``forecast``.
     """
 
     phase: Phase
@@ -95,11 +97,17 @@ class Plan:
     errors: Mapping[Key, ReconcileError] = field(default_factory=dict)
     observed: Mapping[Key, Resource] = field(default_factory=dict)
     digest: str = ""
+    exposure: tuple[Exposure, ...] = ()
 
     @property
     def quiet(self) -> bool:
         """Nothing differs and everything could be observed."""
         return not self.changes and not self.errors
+
+    def foreseen_s(self, key: Key) -> float | None:
+        """Return how many seconds a weakening is foreseen to be live; None where nothing is foreseen."""
+        found = next((exposure.live for exposure in self.exposure if exposure.key == key), None)
+        return None if found is None else found.total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,7 @@ def with_orphans(graph: Graph, orphans: Sequence[tuple[Resource, tuple[Key, ...]
         return graph
     known = set(graph.declarations) | {resource.key for resource, _ in lost}
     whole = Graph([*graph.declarations.values(), *(_orphan(resource, requires, known) for resource, requires in lost)])
-    if whole.order:
+    if whole.sequence:
         return whole
     return Graph([*graph.declarations.values(), *(_orphan(resource, (), known) for resource, _ in lost)])
 
@@ -166,11 +174,11 @@ def _orphan(resource: Resource, requires: tuple[Key, ...], known: set[Key]) -> D
 def walk_order(graph: Graph, intents: Mapping[Key, Intent]) -> list[Key]:
     """Return the order of work: first what goes back, dependents before requirements; then what goes forward.
 
-    A barrier (a restart) always goes forward, so that one restart serves both.
+    Within both, what is dangerous is live for the shortest time. A barrier (a restart) always goes forward, so that one
+    restart serves both.
     """
-    back = [key for key in reversed(graph.order) if key in intents and intents[key].direction == "revert"]
-    forward = [key for key in graph.order if key in intents and intents[key].direction == "apply"]
-    return back + forward
+    back = {key for key, intent in intents.items() if intent.direction == "revert"}
+    return [*graph.backward(back), *graph.forward(intents.keys() - back)]
 
 
 def blockers(graph: Graph, key: Key, direction: Direction) -> tuple[Need, ...]:

@@ -71,6 +71,7 @@ class Resource(BaseModel, ABC):
         restores: False where nothing is put back when the resource is no longer wanted (migrated accounts stay).
         together: Fields that mean nothing without each other, as a value without its type.
         unknowable: Fields in which None was read says that nothing is known, not that nothing is there.
+        typical_s: How many seconds the longest sort of its steps takes, until that was measured.
         barrier: True for what settles after its requirements moved in either direction (a restart); it has no baseline.
     """
 
@@ -80,6 +81,7 @@ class Resource(BaseModel, ABC):
     inputs: ClassVar[tuple[str, ...]] = ()
     restores: ClassVar[bool] = True
     barrier: ClassVar[bool] = False
+    typical_s: ClassVar[float] = 3.0
     unknowable: ClassVar[tuple[str, ...]] = ()
     together: ClassVar[tuple[str, ...]] = ()
 
@@ -107,13 +109,30 @@ class Resource(BaseModel, ABC):
     weakens: str = Field(
         "", description="What this setting weakens while it is in place; empty where it weakens nothing."
     )
+    weight: int | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="How dangerous what it weakens is, 0 to 100; 1 where it is not given. What weighs most is set last and goes back first.",
+    )
 
     _facts: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if self.weight is not None and not self.weakens:
+            raise ValueError("`weight` says how dangerous what it weakens is: say in `weakens` what that is")
+        return self
 
     @property
     def key(self) -> Key:
         """Return ``kind/identity/...``."""
         return "/".join([self.kind, *(str(getattr(self, name)) for name in self.identity)])
+
+    @property
+    def danger(self) -> int:
+        """How dangerous it is while it is in place; 0 where it weakens nothing."""
+        return danger(self.weakens, self.weight)
 
     @property
     def temporary(self) -> bool:
@@ -189,6 +208,13 @@ class Resource(BaseModel, ABC):
     def learns(self, step: Step, rows: Rows) -> Mapping[str, Mapping[str, Any]]:
         """Return facts to keep from what a step answered (the log of a run)."""
         return {}
+
+
+def danger(weakens: str, weight: int | None) -> int:
+    """Return how dangerous a setting is: what weakens something without a weight counts 1."""
+    if not weakens:
+        return 0
+    return 1 if weight is None else weight
 
 
 def differences(wanted: Resource, observed: Resource) -> tuple[Difference, ...]:

@@ -13,6 +13,7 @@ from functools import cache, partial
 
 from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
 from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
+from reconciler.core.forecast import forecast
 from reconciler.core.graph import Graph
 from reconciler.core.limits import Permit, foreseen, grant, standing
 from reconciler.core.plan import Change, Direction, Finding, Observation, Plan, blockers, build, examine, walk_order
@@ -175,7 +176,9 @@ def _decide(
     digest = digest or steps_digest(foreseen(built).changes)
     approved = standing(tools.permit.approvals, digest, tools.clock.now())
     intents = grant(scope.intents, approved, tools.permit.approvable)
-    return replace(scope, intents=intents), replace(built(approved), digest=digest)
+    plan, promises = built(approved), {promise.key: promise for promise in tools.journal.obligations()}
+    exposure = forecast(plan, scope.graph, promises, tools.clock.now())
+    return replace(scope, intents=intents), replace(plan, digest=digest, exposure=exposure)
 
 
 def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
@@ -263,18 +266,19 @@ def _send(change: Change, tools: Tools, progress: Progress) -> ReconcileError | 
                 "interrupted before this step", where=str(step), do="apply again: it goes on from here"
             )
         tools.listen(Event("step", change.key, str(step)))
-        tools.journal.note({note.key: note.value for note in step.notes}, tools.clock.now())
+        began = tools.clock.now()
+        tools.journal.note({note.key: note.value for note in step.notes}, began)
         _audit(change, step, "sending", tools)
         try:
             rows = tools.world.do(step.effect)
         except ReconcileError as error:
-            _record(change, step, "refused" if isinstance(error, Refused) else "unknown", tools)
+            _record(change, step, "refused" if isinstance(error, Refused) else "unknown", began, tools)
             return error
         learned = change.wanted.learns(step, rows)
         if learned:
             progress.learned = True
             tools.journal.note(learned, tools.clock.now())
-        _record(change, step, "done", tools)
+        _record(change, step, "done", began, tools)
     return None
 
 
@@ -339,7 +343,8 @@ def _promise(scope: Scope, change: Change, tools: Tools, progress: Progress) -> 
             tools.journal.note({OURS + change.key: {}}, tools.clock.now())
         now = tools.clock.now()
         until = None if resource.lease is None else now + resource.lease
-        tools.journal.mark_changed(change.key, now, until=until)
+        forecast_s = progress.plan.foreseen_s(change.key) if progress.plan else None
+        tools.journal.mark_changed(change.key, now, until=until, forecast_s=forecast_s)
         progress.ours.add(change.key)
         if change.lapsed is not None:
             tools.journal.note({LAPSED + change.key: {}}, now)
@@ -384,9 +389,11 @@ def _end(
     tools.listen(Event("ended", key, status))
 
 
-def _record(change: Change, step: Step, outcome: Stage, tools: Tools) -> None:
-    detail = {"run": tools.run, "key": change.key, "direction": change.direction, "step": str(step), "outcome": outcome}
-    tools.journal.record("step", tools.clock.now(), detail)
+def _record(change: Change, step: Step, outcome: Stage, began: datetime, tools: Tools) -> None:
+    now = tools.clock.now()
+    took_s = max(0.0, round((now - began).total_seconds(), 3))  # what later forecasts learn from
+    detail = {"run": tools.run, "key": change.key, "direction": change.direction, "step": str(step), "outcome": outcome, "effect": type(step.effect).__name__, "took_s": took_s}  # fmt: skip
+    tools.journal.record("step", now, detail)
     _audit(change, step, outcome, tools)
 
 

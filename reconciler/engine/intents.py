@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from reconciler.core.exposure import learned
 from reconciler.core.graph import Graph
 from reconciler.core.plan import Intent, intend, with_orphans
 from reconciler.core.ports import Journal, Json, Obligation
@@ -42,7 +43,7 @@ def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope
         for key, obligation in obligations.items()
         if key not in graph.declarations and obligation.changed_at is not None
     ]
-    whole = with_orphans(graph, orphans)
+    whole = with_orphans(graph, orphans).paced(learned(journal.history()))
     intents = {
         key: intent
         for key, declaration in whole.declarations.items()

@@ -6,9 +6,11 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from reconciler.core.exposure import Exposure, weighted_minutes
 from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
+from reconciler.core.resource import danger
 from reconciler.reports.plain import plain, plain_error
 from reconciler.reports.undo import undo_of
 
@@ -40,7 +42,26 @@ def document(report: Report) -> dict[str, Any]:
         "outcomes": [_outcome(outcome, report) for outcome in report.outcomes],
         "open": [plain_obligation(obligation) for obligation in report.open],
         "closed": [plain_obligation(obligation) for obligation in report.closed],
+        "exposure": [_exposure(exposure) for exposure in (plan.exposure if plan else ())],
+        "weighted_minutes": round(_weighted(report), 3),
     }
+
+
+def _exposure(exposure: Exposure) -> dict[str, Any]:
+    return {
+        "key": exposure.key,
+        "weakens": exposure.weakens,
+        "weight": exposure.weight,
+        "live_seconds": _seconds(exposure.live),
+        "going_back": exposure.going_back,
+    }
+
+
+def _weighted(report: Report) -> float:
+    """Return weight x minutes: foreseen in a plan, measured after a run for what that run put back."""
+    if report.plan is not None:
+        return weighted_minutes((exposure.weight, exposure.live) for exposure in report.plan.exposure)
+    return weighted_minutes((weight_of(obligation), live(obligation)) for obligation in report.closed)
 
 
 def _change(change: Change, report: Report) -> dict[str, Any]:
@@ -65,6 +86,7 @@ def _change(change: Change, report: Report) -> dict[str, Any]:
         "weakens": change.wanted.weakens,
         "lease_seconds": _seconds(change.wanted.lease),
         "lapsed": plain(change.lapsed),
+        "weight": change.wanted.danger,
     }
 
 
@@ -94,7 +116,9 @@ def plain_obligation(obligation: Obligation) -> dict[str, Any]:
         "changed_at": plain(obligation.changed_at),
         "wanted_until": plain(obligation.wanted_until),
         "closed_at": plain(obligation.closed_at),
+        "weight": weight_of(obligation),
         "live_seconds": _seconds(live(obligation)),
+        "forecast_seconds": _seconds(foreseen(obligation)),
     }
 
 
@@ -103,6 +127,16 @@ def live(obligation: Obligation) -> timedelta | None:
     if obligation.changed_at is None or obligation.closed_at is None:
         return None
     return obligation.closed_at - obligation.changed_at
+
+
+def foreseen(obligation: Obligation) -> timedelta | None:
+    """Return how long it was foreseen to be live when it was changed, None where nothing was foreseen."""
+    return None if obligation.forecast_s is None else timedelta(seconds=obligation.forecast_s)
+
+
+def weight_of(obligation: Obligation) -> int:
+    """Return how dangerous it is, as it was declared when the promise was made."""
+    return danger(obligation.weakens, obligation.declared.get("weight"))
 
 
 def _seconds(length: timedelta | None) -> float | None:

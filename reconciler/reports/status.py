@@ -11,7 +11,7 @@ from rich.text import Text
 
 from reconciler.core.ports import Obligation
 from reconciler.reports.json_report import plain_obligation
-from reconciler.reports.text import open_table, undone_table
+from reconciler.reports.text import exposed, open_table, undone_table
 
 
 def render_text(
@@ -31,7 +31,7 @@ def render_text(
     else:
         parts.append(Text("nothing is to be put back", style="green"))
     if closed:
-        parts += [Text("\nPut back:", style="bold"), undone_table(closed)]
+        parts += [Text("\nPut back:", style="bold"), undone_table(closed), exposed(closed)]
     return Group(*parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -11,12 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from reconciler.core.errors import ReconcileError
+from reconciler.core.exposure import Exposure, about, weighted_minutes
 from reconciler.core.lengths import spoken
 from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import Key
-from reconciler.reports.json_report import live
+from reconciler.reports.json_report import foreseen, live, weight_of
 from reconciler.reports.undo import show, undo_of
 
 COLOURS = {"+": "green", "~": "yellow", "-": "red"}
@@ -44,6 +45,8 @@ class PlanText:
             yield Text.assemble(("✗ ", "bold red"), (key, "bold"), " could not be observed")
             yield Padding(_error(error), (0, 0, 0, 4))
         yield self._summary()
+        if plan.exposure:
+            yield _exposure(plan.exposure)
 
     def _summary(self) -> Text:
         plan = self.report.plan
@@ -87,7 +90,7 @@ def _change(change: Change, report: Report) -> RenderableType:
     if change.gate:
         lines += [Text(line, style="magenta") for line in f"waits for a person: {change.gate}".splitlines()]
     if change.wanted.weakens and change.direction == "apply":
-        lines.append(Text.assemble(("weakens: ", "red"), change.wanted.weakens))
+        lines.append(Text.assemble(("weakens: ", "red"), change.wanted.weakens, _foreseen(change, report)))
     undo = _undo(change, report)
     if undo:
         phases = ", ".join(phase for phase in ("prepare", "migrate", "complete") if phase in change.wanted.during)
@@ -99,6 +102,28 @@ def _change(change: Change, report: Report) -> RenderableType:
     if where := report.where.get(change.key):
         lines.append(Text(f"at {where}", style="dim"))
     return Group(head, *(Padding(line, (0, 0, 0, 4)) for line in lines))
+
+
+def _foreseen(change: Change, report: Report) -> str:
+    """Say how dangerous a weakening is, and for how long it will be live."""
+    weight = f" (weight {change.wanted.danger})"
+    found = next((one for one in (report.plan.exposure if report.plan else ()) if one.key == change.key), None)
+    if found is None:
+        return weight
+    if found.live is None:
+        return f"{weight}; stays for good, nothing puts it back"
+    return f"{weight}; live for about {about(found.live)} if it is completed right after"
+
+
+def _exposure(found: Sequence[Exposure]) -> Text:
+    """Sum up what is weakened: one line."""
+    ending = [exposure for exposure in found if exposure.live is not None]
+    total = weighted_minutes((exposure.weight, exposure.live) for exposure in ending)
+    words = f"Exposure if it is completed right after: {total:.0f} weighted minutes (weight x minutes live) of {len(ending)} weakening{'s' if len(ending) != 1 else ''}"
+    longest = max((exposure.live for exposure in ending if exposure.live is not None), default=None)
+    words += f", the longest for about {about(longest)}" if longest is not None else ""
+    good = len(found) - len(ending)
+    return Text(words + (f"; for good: {good}" if good else "") + ".")
 
 
 def _undo(change: Change, report: Report) -> str:
@@ -139,6 +164,7 @@ class ApplyText:
         if self.report.closed:
             yield Text("\nPut back:", style="bold")
             yield undone_table(self.report.closed)
+            yield exposed(self.report.closed)
         if self.report.open:
             yield Text("\nStill to be put back:", style="bold yellow")
             yield open_table(self.report.open, self.report.ended, self.report.back)
@@ -174,22 +200,37 @@ def _outcome(outcome: Outcome) -> RenderableType:
 
 
 def undone_table(closed: Iterable[Obligation]) -> Table:
-    """Return what was put back, and for how long it had been changed."""
-    table = Table("setting", "weakened", "live for", box=None, pad_edge=False)
+    """Return what was put back, for how long it had been changed, and how long that was foreseen to be."""
+    table = Table("setting", "weakened", "live for", "foreseen", box=None, pad_edge=False)
     for obligation in closed:
-        table.add_row(Text(obligation.key), Text(obligation.weakens or "-"), length(live(obligation)))
+        table.add_row(
+            Text(obligation.key),
+            Text(obligation.weakens or "-"),
+            length(live(obligation)),
+            length(foreseen(obligation)),
+        )
     return table
 
 
+def exposed(closed: Iterable[Obligation]) -> Text:
+    """Return the measured exposure of what was put back; beside it what was foreseen, where something was."""
+    weighted = [(weight_of(obligation), obligation) for obligation in closed]
+    measured = weighted_minutes((weight, live(obligation)) for weight, obligation in weighted)
+    told = [(weight, foreseen(obligation)) for weight, obligation in weighted if foreseen(obligation) is not None]
+    words = f"Exposure: {measured:.1f} weighted minutes measured"
+    return Text(words + (f", {weighted_minutes(told):.1f} foreseen." if told else "."), style="dim")
+
+
 def open_table(opened: Iterable[Obligation], now: datetime, back: Mapping[Key, str]) -> Table:
-    """Return what is still changed, since when, and what it goes back to."""
-    table = Table("setting", "weakens", "open for", "until", "goes back to", box=None, pad_edge=False)
+    """Return what is still changed, since when, for how long that was foreseen, until when it may, and what it goes back to."""
+    table = Table("setting", "weakens", "open for", "foreseen", "until", "goes back to", box=None, pad_edge=False)
     for obligation in opened:
         age = now - obligation.changed_at if obligation.changed_at else None
         table.add_row(
             Text(obligation.key),
             Text(obligation.weakens or "-"),
             length(age),
+            length(foreseen(obligation)),
             _deadline(obligation, now),
             Text(back.get(obligation.key, "")),
         )

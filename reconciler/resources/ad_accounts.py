@@ -46,6 +46,7 @@ class Accounts(Resource):
         "sid_history", "passwords", "change_password_at_logon", "groups", "batch",
     )  # fmt: skip
     restores = False
+    typical_s = 180.0  # one run of ADMT for a batch
 
     kind: Literal["ad.accounts"] = "ad.accounts"
     source: Name = Field(description="Name of the domain that they come from.")

@@ -33,6 +33,7 @@ class Trust(Resource):
 
     identity = ("domain", "partner")
     inputs = ("host", "partner_host", "credential", "partner_credential", "domain_dns", "partner_dns")
+    typical_s = 20.0
 
     kind: Literal["ad.trust"] = "ad.trust"
     domain: Name = Field(description="Name of the domain from which the trust is described; the source.")

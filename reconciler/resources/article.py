@@ -12,6 +12,7 @@ from reconciler.core.values import Phase
 from reconciler.resources.kinds import KINDS
 from reconciler.resources.misfit import Found, Misfit
 from reconciler.resources.state import AccountsBlock, MigrationBlock, PasswordsBlock, SoftwareBlock, State
+from reconciler.resources.weights import WEIGHTS
 from reconciler.resources.win_audit_policy import account_management
 
 PREPARED: frozenset[Phase] = frozenset({"prepare", "migrate"})
@@ -109,6 +110,7 @@ class Article:
             partner_credential=self.target.credential,
             during=frozenset({"prepare", "migrate", "complete"}) if trust.keep else PREPARED,
             weakens="SIDs of the other domain are honoured in this one" if trust.sid_filtering == "relaxed" else "",
+            weight=WEIGHTS["sid filtering"] if trust.sid_filtering == "relaxed" else None,
         )
         return Need(need.key, "accounts of the target must be known and trusted in the source")
 
@@ -136,6 +138,7 @@ class Article:
                 domain=self.block.source,
                 group=ADMINISTRATORS,
                 weakens=f"{operator.account} administers the source domain",
+                weight=WEIGHTS["source administrator"],
                 **who,
             ),
             self._add(
@@ -144,6 +147,7 @@ class Article:
                 host=self.block.admt_host,
                 group=ADMINISTRATORS,
                 weakens=f"{operator.account} administers the ADMT host",
+                weight=WEIGHTS["host administrator"],
                 **who,
             ),
         ]
@@ -163,6 +167,7 @@ class Article:
                     object=str(into),
                     grants=grants,
                     weakens=f"{operator.account} manages users in {into}",
+                    weight=WEIGHTS["sid history" if history else "users of a container"],
                     **trustee,
                 )
             )
@@ -175,6 +180,7 @@ class Article:
                     object="",
                     grants=history,
                     weakens=f"{operator.account} may write SID history",
+                    weight=WEIGHTS["sid history"],
                     **trustee,
                 )
             )
@@ -196,7 +202,7 @@ class Article:
         )
         registry = self._add(
             "win.registry", origin, host=self.pdc, path=LSA, name="TcpipClientSupport", type="DWord", value=1, restart=True, during=PREPARED,
-            weakens="the source PDC accepts SAM calls over TCP",
+            weakens="the source PDC accepts SAM calls over TCP", weight=WEIGHTS["sam over tcp"],
         )  # fmt: skip
         return [
             Need(group.key, "the source PDC audits each SID through this group"),
@@ -227,13 +233,13 @@ class Article:
             "win.registry", origin, host=server, path=LSA, name="RunAsPPL", ensure="absent", restart=True, risk="disable-lsa-protection", tolerates=(0,), during=PREPARED,
             dead_mans_switch=self.block.dead_mans_switch,
             explanation="LSA protection keeps the password filter from loading; turning it off weakens this controller until the migration is complete",
-            weakens="LSA protection is off",
+            weakens="LSA protection is off", weight=WEIGHTS["lsa protection"],
         )  # fmt: skip
         pes = self._software(
             PES_NAME, server, block.install, (*origin, "install"), restart=True, secrets={"key_password": block.key_password},
             instructions=f"run the Password Export Server installer from an elevated prompt as a member of the built-in Administrators, with the key file {block.key_file}, "
             f"its password, and the service account {block.run_as}; do not restart, that is done for you",
-            needs=[carried, Need(protection.key, "with LSA protection on, the password filter cannot load")],
+            needs=[carried, Need(protection.key, "with LSA protection on, the password filter cannot load"), self._known(block, ready[0])],
         )  # fmt: skip
         imported = self._add(
             "pes.key_import", origin, [keys[self.block.admt_host], Need(admt.key, "ADMT holds the key")], host=self.block.admt_host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
@@ -245,7 +251,7 @@ class Article:
         others = [need for need in (*ready, pes, imported, *target_side) if need]
         export = self._add(
             "win.registry", origin, [Need(need.key, "passwords may only leave once everything else is ready") for need in others],
-            host=server, path=LSA, name="AllowPasswordExport", type="DWord", value=1, restart=True, during=MIGRATING, weakens="password hashes can be exported from the source domain",
+            host=server, path=LSA, name="AllowPasswordExport", type="DWord", value=1, restart=True, during=MIGRATING, weakens="password hashes can be exported from the source domain", weight=WEIGHTS["password export"],
             dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         waiting = [need for need in (*ready, protection, pes, export) if need]
@@ -253,9 +259,15 @@ class Article:
         service = self._add(
             "win.service", origin, [*restarts, Need(pes.key, "the service comes with PES"), Need(export.key, "PES refuses without it")],
             host=server, name=PES_SERVICE, status="running", start_mode="manual", account=block.run_as, credential=block.run_as_credential, during=MIGRATING,
-            weakens="the Password Export Server answers", dead_mans_switch=self.block.dead_mans_switch,
+            weakens="the Password Export Server answers", weight=WEIGHTS["export service"], dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [imported, *target_side, *restarts, Need(service.key, "passwords are copied through it")]
+
+    def _known(self, block: PasswordsBlock, trust: Need | None) -> Need | None:
+        """Return the trust where the export server's account is one of the target: its installer has to find it."""
+        domain, separator, _ = block.run_as.partition("\\")
+        of_target = separator and domain.casefold() == self.target.netbios.casefold()
+        return Need(trust.key, f"the source must know {block.run_as}") if trust and of_target else None
 
     def _key(self, block: PasswordsBlock, creator: str, admt: Need) -> dict[str, Need]:
         """Declare the key where it is made, and its file on every host that needs it; return the need by host."""
@@ -298,12 +310,13 @@ class Article:
                 member_domain=self.block.target,
                 during=MIGRATING,
                 weakens=f"{who} may read accounts of the target domain",
+                weight=WEIGHTS[weight],
             )
-            for sid, who in ((EVERYONE, "everyone"), (ANONYMOUS, "anonymous users"))
+            for sid, who, weight in ((EVERYONE, "everyone", "everyone"), (ANONYMOUS, "anonymous users", "anonymous"))
         ]
         anonymous = self._add(
             "win.registry", origin, needs, host=self.block.admt_host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
-            weakens="anonymous users may enumerate accounts of the target domain", dead_mans_switch=self.block.dead_mans_switch,
+            weakens="anonymous users may enumerate accounts of the target domain", weight=WEIGHTS["anonymous"], dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
         return [Need(need.key, "PES reaches the target as anonymous") for need in (*members, anonymous)]
 

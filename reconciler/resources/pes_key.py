@@ -31,6 +31,7 @@ class PesKey(Resource):
 
     identity: ClassVar[tuple[str, ...]] = ("host", "domain")
     inputs: ClassVar[tuple[str, ...]] = ("source_dns", "key_file", "key_password", "program")
+    typical_s: ClassVar[float] = 10.0
 
     kind: Literal["pes.key"] = "pes.key"
     host: Name = Field(description="Host on which ADMT makes the key.")

@@ -29,6 +29,7 @@ class PesKeyImport(Resource):
     identity: ClassVar[tuple[str, ...]] = ("host", "domain")
     inputs: ClassVar[tuple[str, ...]] = ("source_dns", "key_file", "key_password", "created_on", "program")
     restores: ClassVar[bool] = False
+    typical_s: ClassVar[float] = 10.0
 
     kind: Literal["pes.key_import"] = "pes.key_import"
     host: Name = Field(description="Host that runs ADMT.")

@@ -29,6 +29,7 @@ class File(Resource):
 
     identity: ClassVar[tuple[str, ...]] = ("host", "path")
     unknowable: ClassVar[tuple[str, ...]] = ("content_of",)
+    typical_s: ClassVar[float] = 10.0
 
     kind: Literal["win.file"] = "win.file"
     host: Name = Field(description="Host on which the file shall be.")

@@ -20,6 +20,7 @@ class HostRestart(Resource):
     identity: ClassVar[tuple[str, ...]] = ("host",)
     inputs: ClassVar[tuple[str, ...]] = ("timeout_s",)
     barrier: ClassVar[bool] = True
+    typical_s: ClassVar[float] = 240.0
 
     kind: Literal["win.restart"] = "win.restart"
     host: Name = Field(description="Host that is restarted.")

@@ -46,6 +46,7 @@ class Service(Guarded):
     identity: ClassVar[tuple[str, ...]] = ("host", "name")
     unknowable: ClassVar[tuple[str, ...]] = ("start_mode", "account")
     inputs: ClassVar[tuple[str, ...]] = ("credential", "dead_mans_switch")
+    typical_s: ClassVar[float] = 10.0
 
     kind: Literal["win.service"] = "win.service"
     host: Name = Field(description="Host that runs the service.")

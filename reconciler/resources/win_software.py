@@ -38,6 +38,7 @@ class Software(Resource):
     inputs: ClassVar[tuple[str, ...]] = (
         "installer", "arguments", "secrets", "restart", "instructions", "uninstall_arguments",
     )  # fmt: skip
+    typical_s: ClassVar[float] = 120.0
 
     kind: Literal["win.software"] = "win.software"
     host: Name = Field(description="Host on which it is installed.")

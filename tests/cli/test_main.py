@@ -332,6 +332,15 @@ def test_run_leaves_with_the_exit_code(capsys: pytest.CaptureFixture[str], tmp_p
     assert "none.yaml" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("length", ["4", "4 hours", "", "-1h", "0m", "PT-4H", "4x"])
+def test_length_of_time_that_is_none_is_refused_in_words(length: str, reconcile: Reconcile, tmp_path: Path) -> None:
+    path = write(tmp_path, lab())
+    said = reconcile("apply", path, f"--max-exposure={length}")
+    assert (said.code, said.out) == (ExitCode.ERROR, "")
+    assert "90m, 8h, 2d or PT8H" in said.err or "longer than nothing" in said.err
+    assert list(tmp_path.iterdir()) == [path], "no journal was made"
+
+
 # In a process of its own.
 
 

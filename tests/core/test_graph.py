@@ -98,6 +98,12 @@ def test_order_is_that_of_the_file_where_nothing_else_says() -> None:
     assert Graph([thing("c"), thing("a"), thing("b", "a")]).order == ("t/c", "t/a", "t/b")
 
 
+def test_sequence_is_that_of_the_file_whatever_things_weigh() -> None:
+    graph = Graph([thing("c", weakens="x", weight=9), thing("a"), thing("b", "a")])
+    assert graph.sequence == ("t/c", "t/a", "t/b")
+    assert graph.order == ("t/a", "t/b", "t/c")
+
+
 def test_explicit_and_implied_requirements_are_one_edge_with_the_first_reason() -> None:
     graph = Graph([thing("a"), thing("b", "a", needs=["t/a"])])
     assert graph.edges() == [("t/a", "t/b", "it stands on it")]

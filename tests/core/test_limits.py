@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.core.errors import NeedsPerson, UnsafePlan
+from reconciler.core.exposure import Exposure
 from reconciler.core.graph import Graph
 from reconciler.core.limits import (
     AnyApproval,
@@ -23,6 +25,7 @@ from reconciler.core.limits import (
     grant,
     lapsed,
     standing,
+    too_long,
 )
 from reconciler.core.plan import Change, Intent, Observation, Plan, build
 from reconciler.core.ports import Obligation
@@ -252,3 +255,69 @@ def test_another_state_file_is_refused() -> None:
     check_state(saved, "0" * 64)
     with pytest.raises(UnsafePlan, match=r"state\.yaml changed"):
         check_state(saved, OTHER)
+
+
+# How long a weakening may be live.
+
+FOUR_HOURS = Limits(max_exposure=timedelta(hours=4))
+
+
+def exposure(name: str, hours: float | None, *, going_back: bool = False) -> Exposure:
+    live = None if hours is None else timedelta(hours=hours)
+    return Exposure(f"test.setting/h/{name}", "all is open", 9, live, going_back)
+
+
+def exposed(*found: Exposure, changes: tuple[Change, ...]) -> Plan:
+    return replace(plan_of(*changes), exposure=found)
+
+
+@pytest.mark.parametrize(("hours", "beyond"), [(3.9, False), (4, False), (4.1, True), (None, True)])
+def test_plan_that_would_weaken_for_longer_than_allowed_is_refused_by_name(hours: float | None, beyond: bool) -> None:
+    plan = exposed(exposure("a", hours), exposure("b", 1), changes=(addition("a"), addition("b")))
+    if not beyond:
+        Permit(FOUR_HOURS).accept(plan, ())
+        return
+    with pytest.raises(UnsafePlan) as refusal:
+        Permit(FOUR_HOURS).accept(plan, ())
+    assert "longer than 4 h 00 min" in refusal.value.what
+    said = "for good, nothing puts it back" if hours is None else "4 h 06 min"
+    assert refusal.value.what.splitlines()[1:] == [f"  - test.setting/h/a: {said}"]
+    assert "--max-exposure" in refusal.value.do
+
+
+def test_without_a_limit_a_weakening_may_be_live_for_any_time() -> None:
+    Permit().accept(exposed(exposure("a", None), exposure("b", 9999), changes=(addition("a"), addition("b"))), ())
+
+
+def test_what_is_open_already_counts_too() -> None:
+    plan = exposed(exposure("open", 5), changes=(addition("a"),))
+    assert list(too_long(plan, FOUR_HOURS, {"test.setting/h/open"})) == ["test.setting/h/open"]
+    with pytest.raises(UnsafePlan, match="h/open"):
+        Permit(FOUR_HOURS).accept(plan, [promise("test.setting/h/open", "present")])
+
+
+def test_going_back_is_never_held_up_however_long_something_was_live() -> None:
+    back = (deletion("a", "revert"),)
+    plan = exposed(exposure("a", 100, going_back=True), exposure("open", 100), changes=back)
+    Permit(FOUR_HOURS).accept(plan, [promise("test.setting/h/a", "absent"), promise("test.setting/h/open", "present")])
+    assert Permit(FOUR_HOURS).gate(back[0], plan, (), ()) is None
+
+
+@pytest.mark.parametrize(("on_our_behalf", "beyond"), [(False, False), (True, True)])
+def test_what_waits_for_a_person_counts_only_if_that_person_makes_it_ours(on_our_behalf: bool, beyond: bool) -> None:
+    waiting = replace(addition("a"), gate=NeedsPerson("look", on_our_behalf=on_our_behalf))
+    assert bool(too_long(exposed(exposure("a", 5), changes=(waiting,)), FOUR_HOURS, ())) is beyond
+
+
+def test_weakening_that_came_up_on_the_way_waits_where_it_would_be_live_for_too_long() -> None:
+    later = addition("later")
+    gate = Permit(FOUR_HOURS).gate(later, exposed(exposure("later", 5), changes=(later,)), (), ())
+    assert gate is not None
+    assert "5 h 00 min" in gate.what
+    assert Permit(FOUR_HOURS).gate(later, exposed(exposure("later", 3), changes=(later,)), (), ()) is None
+
+
+@pytest.mark.parametrize("length", [timedelta(), timedelta(hours=-1)])
+def test_limit_of_no_time_at_all_is_refused(length: timedelta) -> None:
+    with pytest.raises(ValueError, match="max_exposure"):
+        Limits(max_exposure=length)

@@ -58,7 +58,10 @@ class StoppedClock:
 
 
 class SimulatedJournal(MemoryJournal):
-    """Calls ``written`` after each acknowledged write, and can be copied. Nothing reads the history: it is not kept."""
+    """Calls ``written`` after each acknowledged write, and can be copied.
+
+    The history only tells how long steps took, and what was foreseen is only shown: neither is kept.
+    """
 
     interned: dict[str, Obligation] = {}  # noqa: RUF012 equal promises of all runs are one, so that they compare fast
     ids: set[int] = set()  # noqa: RUF012
@@ -91,7 +94,7 @@ class SimulatedJournal(MemoryJournal):
     def mark_changed(
         self, key: Key, at: datetime, *, until: datetime | None = None, forecast_s: float | None = None
     ) -> None:
-        super().mark_changed(key, at, until=until, forecast_s=forecast_s)
+        super().mark_changed(key, at, until=until)
         self._intern()
         self.written(f"promise of {key}")
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from reconciler.core.errors import NeedsPerson, Refused, Unreachable
+from reconciler.core.exposure import Exposure
 from reconciler.core.plan import Change, Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.query import Command
@@ -31,7 +32,7 @@ AT = datetime(2026, 11, 20, 18, tzinfo=UTC)
 MIGRATE: frozenset[Phase] = frozenset({"migrate"})
 TOP = {
     "apiVersion", "kind", "run", "state", "phase", "started", "ended", "exit_code", "converged", "rounds", "changes", "unchanged", "errors",
-    "outcomes", "open", "closed",
+    "outcomes", "open", "closed", "exposure", "weighted_minutes",
 }  # fmt: skip
 
 
@@ -79,7 +80,12 @@ def test_change_has_what_a_person_sees_too() -> None:
     assert shown["differs"] == [{"field": "value", "observed": 0, "wanted": 1}]
     assert shown["after"] == [{"key": "k", "because": "it stands on it"}]
     assert shown["gate"] == {"type": "NeedsPerson", "what": "run it", "where": "", "do": "there"}
-    assert (shown["temporary"], shown["undo"], shown["weakens"]) == (True, "value back to 0", "open")
+    assert (shown["temporary"], shown["undo"], shown["weakens"], shown["weight"]) == (
+        True,
+        "value back to 0",
+        "open",
+        1,
+    )
     (step,) = shown["steps"]
     assert (step["says"], step["effect"], step["risk"]) == ("set it", "Command", "weaken-it")
     assert step["sends"]["name"] == "set"
@@ -208,6 +214,31 @@ def test_promise_says_for_how_long_it_was_live(
     assert (live(promise) is None) == (seconds is None)
     assert (shown["key"], shown["weakens"], shown["baseline"]) == ("k", "open", {"value": 0})
     assert shown["changed_at"] == (changed.isoformat() if changed else None)
+
+
+def test_plan_lists_what_will_be_exposed_and_sums_it_up() -> None:
+    exposed = (
+        Exposure("k/a", "a hole", 10, timedelta(minutes=3)),
+        Exposure("k/b", "a door", 2, timedelta(seconds=90), going_back=True),
+        Exposure("k/c", "a wall", 5, None),
+    )
+    found = document(report(plan=Plan("migrate", exposure=exposed)))
+    assert found["weighted_minutes"] == 33
+    assert [tuple(one.values()) for one in found["exposure"]] == [
+        ("k/a", "a hole", 10, 180.0, False),
+        ("k/b", "a door", 2, 90.0, True),
+        ("k/c", "a wall", 5, None, False),
+    ]
+    assert list(found["exposure"][0]) == ["key", "weakens", "weight", "live_seconds", "going_back"]
+
+
+def test_run_sums_up_what_was_measured_of_what_it_put_back() -> None:
+    closed = obligation(declared={"weight": 4}, changed_at=AT, closed_at=AT + timedelta(minutes=2), forecast_s=100.5)
+    found = document(report("apply", closed=(closed,), open=(obligation(changed_at=AT),)))
+    assert (found["weighted_minutes"], found["exposure"]) == (8, [])
+    (shown,) = found["closed"]
+    assert (shown["weight"], shown["live_seconds"], shown["forecast_seconds"]) == (4, 120.0, 100.5)
+    assert (found["open"][0]["weight"], found["open"][0]["forecast_seconds"]) == (1, None)
 
 
 def test_open_and_closed_promises_are_in_the_report_and_in_the_status() -> None:

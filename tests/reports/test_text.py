@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 
 from reconciler.cli import output
 from reconciler.core.errors import NeedsPerson, Refused, Unreachable
+from reconciler.core.exposure import Exposure
 from reconciler.core.plan import Change, Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.query import Command
@@ -94,7 +95,7 @@ def test_change_shows_old_and_new_the_step_the_place_and_the_undo() -> None:
         "~ a  [test.setting/h/a]",
         "    value: 0 -> 1",
         "    do: set",
-        "    weakens: all is open",
+        "    weakens: all is open (weight 1)",
         "    temporary: during migrate; then value back to 0",
         "    at s.yaml:4:7",
         "cutover: phase migrate, 1 differ (+0 ~1 -0), 0 as wanted.",
@@ -138,6 +139,20 @@ def test_created_thing_shows_its_fields_and_not_that_it_is_absent_itself() -> No
     shown = lines(PlanText(plan_report(change(a(value=1), a(value=1).absent()))))
     assert "    value: absent -> 1" in shown
     assert not any("ensure" in line for line in shown)
+
+
+def test_weakening_shows_its_weight_and_for_how_long_it_will_be_live() -> None:
+    found = change(a(value=1, during=MIGRATE, weakens="all is open", weight=9), a(value=0))
+    live = Exposure(found.key, "all is open", 9, timedelta(minutes=4))
+    shown = lines(PlanText(plan_report(found, exposure=(live,))))
+    assert "    weakens: all is open (weight 9); live for about 4 min if it is completed right after" in shown
+    assert shown[-1] == (
+        "Exposure if it is completed right after: 36 weighted minutes (weight x minutes live) of 1 weakening, "
+        "the longest for about 4 min."
+    )
+    good = lines(PlanText(plan_report(found, exposure=(replace(live, live=None),))))
+    assert "    weakens: all is open (weight 9); stays for good, nothing puts it back" in good
+    assert good[-1].endswith("of 0 weakenings; for good: 1.")
 
 
 def test_gate_and_later_steps_and_risks_are_said() -> None:
@@ -281,8 +296,21 @@ def test_run_says_what_was_put_back_and_what_is_still_open() -> None:
     still = obligation("k/open", weakens="a door", changed_at=AT)
     shown = lines(ApplyText(apply_report(closed=(closed,), open=(still,), back={"k/open": "value 0"})))
     put_back, open_ = shown.index("Put back:"), shown.index("Still to be put back:")
-    assert re.split(r" {2,}", shown[put_back + 2]) == ["k/closed", "a hole", "3 h 04 min"]
-    assert re.split(r" {2,}", shown[open_ + 2]) == ["k/open", "a door", "12.3 s", "-", "value 0"]
+    assert re.split(r" {2,}", shown[put_back + 2]) == ["k/closed", "a hole", "3 h 04 min", "-"]
+    assert re.split(r" {2,}", shown[open_ + 2]) == ["k/open", "a door", "12.3 s", "-", "-", "value 0"]
+    assert "Exposure: 184.0 weighted minutes measured." in shown
+
+
+def test_run_shows_foreseen_beside_measured_time() -> None:
+    closed = obligation(
+        "k/closed", weakens="a hole", declared={"weight": 10}, closed_at=AT + timedelta(minutes=3), forecast_s=120.0
+    )
+    still = obligation("k/open", weakens="a door", forecast_s=90.0)
+    shown = lines(ApplyText(apply_report(closed=(closed,), open=(still,))))
+    put_back, open_ = shown.index("Put back:"), shown.index("Still to be put back:")
+    assert re.split(r" {2,}", shown[put_back + 2]) == ["k/closed", "a hole", "3 min 00 s", "2 min 00 s"]
+    assert re.split(r" {2,}", shown[open_ + 2]) == ["k/open", "a door", "12.3 s", "1 min 30 s", "-"]
+    assert "Exposure: 30.0 weighted minutes measured, 20.0 foreseen." in shown
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def fields(found: Graph, key: Key) -> dict[str, Any]:
 def laws(found: Graph) -> None:
     """Assert what has to be true of every migration, whatever it leaves out."""
     assert found.faults == []
-    assert list(found.order) == keys(found), "the article is written down in an order that works"
+    assert list(found.sequence) == keys(found), "the article is written down in an order that works"
     assert all(because and because != After(key="x").because for _, _, because in found.edges())
     accounts = [key for key in keys(found) if key.startswith("ad.accounts/")]
     for key in accounts:
@@ -223,6 +223,31 @@ def test_what_weakens_security_says_so_and_is_temporary() -> None:
     weakening = {key for key in keys(found) if found[key].weakens}
     assert weakening >= {TRUST, *RIGHTS, TCPIP, PPL, EXPORT, SERVICE, *TARGET_SIDE}
     assert all(found[key].temporary for key in weakening)
+
+
+def test_export_server_under_an_account_of_the_target_is_installed_only_once_that_is_trusted() -> None:
+    assert TRUST not in required(graph(lab()), PES)
+    for account, trusted in ((r"target\pes", True), (r"SOURCE\pes", False), (r"NT AUTHORITY\NetworkService", False)):
+        found = graph(lab(passwords=passwords(run_as=account, run_as_credential="target-admin")))
+        assert (TRUST in required(found, PES)) is trusted
+
+
+def test_what_is_most_dangerous_weighs_most_and_only_what_weakens_weighs() -> None:
+    found = graph(lab())
+    order = sorted((key for key in keys(found) if found[key].weakens), key=lambda key: -found[key].danger)
+    assert order[:3] == [EXPORT, SERVICE, SOURCE_ADMIN]
+    assert order[-1] == TCPIP
+    assert all(found[key].weight is not None for key in order), "the article gives every weight itself"
+
+
+def test_forward_what_weakens_comes_after_all_that_does_not_need_it() -> None:
+    found = graph(lab())
+    place = {key: index for index, key in enumerate(found.order)}
+    waits = {key for key in keys(found) if any(found[need].weakens for need in required(found, key))}
+    harmless = {key for key in keys(found) if not found[key].weakens} - waits
+    assert {ADMT, GROUP, AUDIT_SOURCE, AUDIT_TARGET, KEY, KEY_FILE, IMPORT} <= harmless
+    assert max(place[key] for key in harmless) < min(place[key] for key in keys(found) if found[key].weakens)
+    assert place[EXPORT] == max(place[key] for key in keys(found) if found[key].weakens and key != SERVICE)
 
 
 def test_accounts_stay_and_everything_else_but_the_import_goes_back() -> None:
