@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from reconciler import __version__
-from reconciler.cli import audit, lab, verbs
+from reconciler.cli import audit, certificate, lab, verbs
 from reconciler.core.errors import AuthenticationFailed, DesiredStateError, NeedsPerson, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode
 
@@ -19,6 +19,7 @@ app = App(
 )
 verbs.register(app)
 audit.register(app)
+certificate.register(app)
 lab.register(app)
 
 
