@@ -48,7 +48,7 @@ def _concluded(closing: Closing, report: Report, scope: Scope, tools: Tools, bes
 
     made = _intact(tools.journal, beside)
     due = pending(scope, tools.journal, made)
-    if not due:
+    if not due and not report.open:
         return replace(closing, certificate=_newest(tools.journal, beside, made))
     if report.open or report.interrupted or report.exit_code != ExitCode.OK:
         why = f"{len(report.open)} settings are still to be put back" if report.open else "the run did not end well"

@@ -148,7 +148,7 @@ def _controllers(domains: Iterable[str], sources: Sources) -> tuple[dict[str, li
         except ReconcileError as error:
             doubts.append(Doubt("", domain, f"its controllers are not known: {error.what}", error.do))
             continue
-        knocks = {name: (Search(domain, "rootdse", controller=name),) for name in names}
+        knocks = {name: (Search(domain, "", absent_ok=False, controller=name),) for name in names}
         for name, found in observe_asking(knocks, sources.world, sources.journal).items():
             if found.error is None:
                 reached[domain].append(name)

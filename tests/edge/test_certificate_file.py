@@ -161,7 +161,7 @@ def test_it_is_checked_without_this_program_as_the_guide_says(journal: Path, mad
     program = guide.partition("```python\n")[2].partition("```")[0]
     script = tmp_path / "check.py"
     script.write_text(program)
-    command = [sys.executable, script, made, journal.with_suffix(".audit.pub")]
+    command = list(map(str, (sys.executable, script, made, journal.with_suffix(".audit.pub"))))
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout) == (0, "as it was signed: 1 settings\n"), finished.stderr
     made.write_bytes(made.read_bytes().replace(b'"value":0', b'"value":1'))
