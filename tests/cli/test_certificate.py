@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,16 @@ from reconciler.cli.main import exit_code_of
 from reconciler.cli.running import carry_out
 from reconciler.core.errors import ReconcileError, Unreachable
 from reconciler.core.graph import Graph
+from reconciler.core.ports import Json
 from reconciler.core.query import Query, Rows, Search
 from reconciler.core.report import Report
 from reconciler.core.resource import Declaration
 from reconciler.core.values import Phase
 from reconciler.edge.audit_check import audit_path
 from reconciler.edge.audit_file import AuditFile
+from reconciler.edge.certificate_file import certificates
 from reconciler.edge.journal_file import JournalFile
+from reconciler.engine.certify import CERTIFIED
 from reconciler.engine.converge import Tools
 from reconciler.engine.intents import scope
 from reconciler.reports.json_report import document
@@ -63,6 +68,15 @@ class World(SimulatedWorld):
         return super().ask(query)
 
 
+class Torn(JournalFile):
+    """One whose writer dies at the moment at which it would learn of a certificate."""
+
+    def note(self, facts: Mapping[str, Json], at: datetime) -> None:
+        if any(key.startswith(CERTIFIED) for key in facts):
+            raise KeyboardInterrupt
+        super().note(facts, at)
+
+
 class Migration:
     """The article's migration, in a world of its own, with the journal and audit log of a state file on disk."""
 
@@ -72,6 +86,7 @@ class Migration:
         self.path = directory / "journal" / "demo.db"
         self.graph = article()
         self.runs = 0
+        self.journal: type[JournalFile] = JournalFile
 
     def apply(self, phase: Phase = "complete") -> Report:
         with ExitStack() as stack:
@@ -91,7 +106,7 @@ class Migration:
 
     def _tools(self, stack: ExitStack) -> Tools:
         self.runs += 1
-        journal = stack.enter_context(JournalFile.open(self.path, "demo", holder="test"))
+        journal = stack.enter_context(self.journal.open(self.path, "demo", holder="test"))
         audit = stack.enter_context(AuditFile.open(audit_path(self.path)))
         return Tools(self.world, journal, self.clock, f"run{self.runs}", audit=audit)
 
@@ -174,6 +189,20 @@ def test_a_certificate_that_was_altered_is_kept_and_made_anew(migration: Migrati
     assert report.closing.certificate
     assert report.closing.certificate["file"] == "demo.2.certificate.json"
     assert path.read_bytes() == altered
+
+
+def test_a_crash_before_the_journal_knows_of_it_leaves_one_more_and_never_a_claim_without_one(
+    migration: Migration,
+) -> None:
+    migration.journal = Torn
+    with pytest.raises(KeyboardInterrupt):
+        migration.apply()
+    assert JournalFile.read_only(migration.path).facts("certified/") == {}
+    migration.journal = JournalFile
+    report = migration.apply()
+    assert report.closing.certificate
+    assert [path.name for path in certificates(migration.path)] == ["demo.certificate.json", "demo.2.certificate.json"]
+    assert report.closing.certificate["file"] == "demo.2.certificate.json"
 
 
 def test_a_second_migration_certifies_what_it_set_and_keeps_the_first(migration: Migration) -> None:

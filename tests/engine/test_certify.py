@@ -249,6 +249,14 @@ def test_what_is_wanted_again_by_a_new_migration_is_no_alarm() -> None:
     assert bench.watch() == Closing()
 
 
+def test_nothing_is_watched_before_completion() -> None:
+    bench = both()
+    bench.migrate()
+    bench.certify()
+    bench.world.values["h", "a"] = {"value": 1}
+    assert bench.watch("prepare") == Closing()
+
+
 def test_what_cannot_be_observed_is_an_error_and_no_alarm() -> None:
     bench = both()
     bench.migrate()
