@@ -9,9 +9,9 @@ from typing import ClassVar, Literal, Self
 
 from reconciler.core.errors import ReconcileError
 from reconciler.core.ports import Json
-from reconciler.core.query import Command, Query, Recall, Rows
+from reconciler.core.query import Command, Query, Recall, Rows, Search
 from reconciler.core.resource import Need, Resource
-from reconciler.core.steps import Effect, Note, Restart, Step
+from reconciler.core.steps import AddEntry, DeleteEntry, Effect, Note, Restart, Step
 
 
 class Setting(Resource):
@@ -73,10 +73,32 @@ class Reboot(Resource):
         return (Step(Restart(self.host)),)
 
 
+class Entry(Resource):
+    """A value by name in a directory, where each controller may still have another one."""
+
+    identity: ClassVar[tuple[str, ...]] = ("domain", "name")
+
+    kind: Literal["test.entry"] = "test.entry"
+    domain: str = "d"
+    name: str
+    value: int | None = None
+
+    def queries(self) -> tuple[Query, ...]:
+        return (Search(self.domain, self.name),)
+
+    def parse(self, *answers: Rows) -> Self:
+        return self.observed(value=answers[0][0]["value"]) if answers[0] else self.absent()
+
+    def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
+        if self.ensure == "absent":
+            return (Step(DeleteEntry(self.domain, self.name)),)
+        return (Step(AddEntry(self.domain, self.name, (("value", (str(self.value),)),))),)
+
+
 def revive(written: Json) -> Resource:
     """Turn what the journal holds back into a resource."""
     fields = dict(written)
-    kinds: dict[str, type[Resource]] = {"test.setting": Setting, "test.restart": Reboot}
+    kinds: dict[str, type[Resource]] = {"test.setting": Setting, "test.restart": Reboot, "test.entry": Entry}
     return kinds[str(fields["kind"])].model_validate(fields)
 
 
@@ -99,6 +121,10 @@ class FakeWorld:
         before: Called before every effect with its number; may raise, as a crash or a refusal would.
         after: Called after every effect; what it raises is a lost reply.
         writes: Every effect that was carried out, in order.
+        broken: What asking for a setting, an entry or a controller raises.
+        entries: Value by domain and name.
+        apart: What a controller has instead, by its name and that of the entry.
+        dcs: Controllers by domain; none answers for the domain as a whole where there are none.
     """
 
     values: dict[tuple[str, str], dict[str, object]] = field(default_factory=dict)
@@ -106,10 +132,15 @@ class FakeWorld:
     writes: list[str] = field(default_factory=list)
     broken: dict[str, ReconcileError] = field(default_factory=dict)
     deaf: set[str] = field(default_factory=set)
+    entries: dict[tuple[str, str], int] = field(default_factory=dict)
+    apart: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    dcs: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"d": ("dc1.d",)})
     before: Callable[[int], None] = lambda number: None
     after: Callable[[int], None] = lambda number: None
 
     def ask(self, query: Query) -> Rows:
+        if isinstance(query, Search):
+            return self._search(query)
         assert isinstance(query, Command), query
         if query.name == "boot":
             return ({"value": self.boots.get(query.host, 0)},)
@@ -119,12 +150,30 @@ class FakeWorld:
         found = self.values.get((query.host, name))
         return (dict(found),) if found is not None else ()
 
+    def controllers(self, domain: str) -> tuple[str, ...]:
+        if domain in self.broken:
+            raise self.broken[domain]
+        return self.dcs[domain]
+
+    def _search(self, query: Search) -> Rows:
+        for name in (query.controller, query.base):
+            if name in self.broken:
+                raise self.broken[name]
+        here = self.apart.get((query.controller, query.base), self.entries.get((query.domain, query.base)))
+        return () if here is None else ({"dn": query.base, "value": here},)
+
     def do(self, effect: Effect) -> Rows:
         number = len(self.writes)
         self.before(number)
         if isinstance(effect, Restart):
             self.boots[effect.host] = self.boots.get(effect.host, 0) + 1
             self.writes.append(f"restart {effect.host}")
+        elif isinstance(effect, AddEntry):
+            self.entries[effect.domain, effect.dn] = int(str(effect.attributes[0][1][0]))
+            self.writes.append(f"add {effect.dn}")
+        elif isinstance(effect, DeleteEntry):
+            self.entries.pop((effect.domain, effect.dn))
+            self.writes.append(f"delete {effect.dn}")
         else:
             assert isinstance(effect, Command)
             self._change(effect)

@@ -117,6 +117,7 @@ def apply_once(
     loaded: Loaded, permit: Permit, detail: Mapping[str, object], *, holder: str, listen: Listener = screen.tell
 ) -> Report:
     """Bring the world to what a state file says, under the lock of its journal."""
+    from reconciler.cli.closing import closed
     from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
     from reconciler.engine.intents import scope
@@ -132,7 +133,8 @@ def apply_once(
                 journal.note({TARGETS: written}, tools.clock.now())
             whole = scope(loaded.graph, loaded.state.phase, journal, revive)
             detail = {"state_sha256": loaded.sha256, **detail}
-            return carry_out("apply", name, whole, tools, loaded.where, detail)
+            report = carry_out("apply", name, whole, tools, loaded.where, detail)
+            return closed(report, whole, tools, loaded.journal)
 
 
 def carry_out(

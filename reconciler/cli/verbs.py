@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from reconciler.cli import output as screen
+from reconciler.cli.closing import closed, watched
 from reconciler.cli.loading import load
 from reconciler.cli.reminding import remind, remind_of
 from reconciler.cli.running import TARGETS, apply_once, backs, carry_out, connected, save, show
@@ -64,10 +65,12 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
     remind(journal)
     with connected(loaded.targets, loaded.base, journal, permit := loaded.permit(Limits())) as tools:
         started = tools.clock.now()
-        found = plan_only(scope(loaded.graph, loaded.state.phase, journal, revive), tools)
+        whole = scope(loaded.graph, loaded.state.phase, journal, revive)
+        found = plan_only(whole, tools)
         report = Report(
             verb=verb, run=tools.run, state=loaded.state.metadata.name, phase=loaded.state.phase, started=started,
             ended=tools.clock.now(), plan=found, where=loaded.where, back=backs(journal),
+            closing=watched(whole, tools),
         )  # fmt: skip
         for line in lapsed(permit.approvals, found.digest, started):
             screen.stderr(line, "magenta")
@@ -141,6 +144,7 @@ def revert(
         with connected(Targets.model_validate(known), base, journal, log=log, whatever=True) as tools:
             whole = scope(Graph(restarts_of(hosts)), "complete", journal, revive)
             report = carry_out("revert", file.stem, whole, tools, {}, {})
+            report = closed(report, whole, tools, file)
     return show(report, output)
 
 

@@ -111,7 +111,8 @@ class _Watcher:
 
 def _gist(report: Report) -> object:
     """What is worth saying again if it changes."""
-    return tuple((outcome.key, outcome.status, str(outcome.error or "")) for outcome in report.outcomes)
+    outcomes = tuple((outcome.key, outcome.status, str(outcome.error or "")) for outcome in report.outcomes)
+    return outcomes, str(report.closing)
 
 
 def _tell(event: Event) -> None:

@@ -27,6 +27,15 @@ class World(Protocol):
         """
         ...
 
+    def controllers(self, domain: str) -> tuple[str, ...]:
+        """Return the DNS names of every controller that holds a domain, as far as anybody knows, read-only ones too.
+
+        Raises:
+            Unreachable: None of them can be asked which others there are.
+            UnexpectedAnswer: One is known that has no name.
+        """
+        ...
+
     def do(self, effect: Effect) -> Rows:
         """Carry out an effect and return what it answered.
 

@@ -36,6 +36,7 @@ class Search:
         attributes: What to return; nothing else is.
         sd_flags: SD_FLAGS control value (4 is the DACL alone) where nTSecurityDescriptor is asked for.
         absent_ok: A base that does not exist gives no rows instead of Refused.
+        controller: DNS name of the one that shall answer, and no other in its place; empty for whichever.
     """
 
     domain: str
@@ -45,6 +46,7 @@ class Search:
     scope: Literal["base", "one", "subtree"] = "base"
     sd_flags: int = 0
     absent_ok: bool = True
+    controller: str = ""
 
 
 @dataclass(frozen=True, slots=True)

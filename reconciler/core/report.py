@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from reconciler.core.certificate import Closing
 from reconciler.core.errors import AuthenticationFailed, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode, worst
 from reconciler.core.plan import Change, Direction, Plan
@@ -58,6 +59,7 @@ class Report:
     closed: tuple[Obligation, ...] = ()
     where: Mapping[Key, str] = field(default_factory=dict)
     back: Mapping[Key, str] = field(default_factory=dict)
+    closing: Closing = field(default_factory=Closing)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -67,14 +69,23 @@ class Report:
         codes = {_code(outcome) for outcome in self.outcomes}
         if not self.converged:
             codes.add(ExitCode.NOT_CONVERGED)
-        return worst(codes)
+        return worst(codes | self._exit_codes_of_closing(ended_well=codes <= {ExitCode.OK}))
 
     def _exit_code_of_plan(self) -> ExitCode:
         plan = self.plan or Plan(self.phase)
         codes = {_code_of_error(error) for error in plan.errors.values()}
         if plan.changes:
             codes.add(ExitCode.DRIFT)
-        return worst(codes)
+        return worst(codes | self._exit_codes_of_closing(ended_well=True))
+
+    def _exit_codes_of_closing(self, *, ended_well: bool) -> set[ExitCode]:
+        """A certificate that is withheld because the run failed says no more than the failure does."""
+        codes = {_code_of_error(error) for error in self.closing.unknown.values()}
+        if self.closing.withheld and ended_well:
+            codes.add(ExitCode.REVERT_INCOMPLETE)
+        if self.closing.alarms:
+            codes.add(ExitCode.DRIFT)
+        return codes
 
 
 def _code(outcome: Outcome) -> ExitCode:

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from reconciler.core.audit import AuditError, Record
 from reconciler.core.audit_chain import START, Fault, Head, seal
 from reconciler.edge.audit_check import Files, Found, content_of, in_words, look
-from reconciler.edge.audit_key import private_pem, public_pem, read_private, signed
+from reconciler.edge.audit_key import fingerprint, private_pem, public_pem, read_private, signed
+from reconciler.edge.certificate_file import signed_certificate
 from reconciler.edge.journal_storage import prepare_directory
 
 SECRET_FIELDS = ("step", "before", "wanted", "after")
@@ -97,6 +98,17 @@ class AuditFile:
             self._files.coming.replace(self._files.head)
             _sync_directory(self._files.head.parent)
             self._head, self._size, self._sound = head, self._size + len(line), True
+
+    def certify(self, making: Callable[[Head, str], dict[str, Any]]) -> bytes:
+        """Return a certificate, signed with the key of this log.
+
+        Args:
+            making: Returns what is to be signed, from the head of this log and the fingerprint of its public key.
+        """
+        with self._turn:
+            body = making(self._head, fingerprint(self._key.public_key()))
+            settings = _struck(body["settings"], self._scrub)
+            return signed_certificate({**body, "settings": settings}, self._key)
 
     def close(self) -> None:
         """Close the file. Harmless the second time."""

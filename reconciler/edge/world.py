@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, Modif
 from reconciler.core.targets import Targets
 from reconciler.edge import files
 from reconciler.edge.accounts import Account, Accounts, Vault
+from reconciler.edge.controllers import recorded_controllers
 from reconciler.edge.directory import Directory
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
@@ -42,6 +44,7 @@ class LiveWorld:
         self._realms = Realms()
         self._names = {name: Names(domain.nameservers, name) for name, domain in targets.domains.items()}
         self._directories = {name: self._directory(name) for name in targets.domains}
+        self._alone: dict[tuple[str, str], Directory] = {}  # by domain and the only controller that it leads to
         self._hosts = Hosts(targets, self._accounts, self._gate)
         self._host_names: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -58,7 +61,7 @@ class LiveWorld:
     def close(self) -> None:
         """Close every connection."""
         self._hosts.close()
-        for directory in self._directories.values():
+        for directory in (*self._directories.values(), *self._alone.values()):
             directory.close()
         self._realms.close()
 
@@ -69,10 +72,22 @@ class LiveWorld:
             TypeError: A Recall; that is the journal's to answer.
         """
         if isinstance(query, Search):
-            return self._directories[query.domain].search(query)
+            return self._answering(query.domain, query.controller).search(query)
         if isinstance(query, Command):
             return self._hosts.run(query)
         raise TypeError(f"the world cannot answer {type(query).__name__}")
+
+    def controllers(self, domain: str) -> tuple[str, ...]:
+        """Return every controller of a domain, as ``core.ports.World`` says.
+
+        Three sources are united, because each may be behind: the directory's own list, the state file's, and DNS. A name
+        that is wrong costs a certificate until somebody tidies up; one that is missing would make it untrue.
+        """
+        declared = self._targets.domains[domain]
+        found = [*declared.controllers, *recorded_controllers(self.ask, domain, declared.dns)]
+        with suppress(Unreachable):  # the directory has answered; without DNS nothing is known less than it says
+            found += self._names[domain].controllers(declared.dns)
+        return tuple(dict.fromkeys(name.rstrip(".").lower() for name in found))
 
     def do(self, effect: Effect) -> Rows:
         """Carry out an effect, as ``core.ports.World`` says."""
@@ -99,7 +114,8 @@ class LiveWorld:
 
         def drop() -> None:
             self._hosts.drop(effect.host)
-            self._directories[domain].forget()
+            for directory in (self._directories[domain], *(d for (of, _), d in self._alone.items() if of == domain)):
+                directory.forget()
 
         def serves() -> bool:
             return self._directories[domain].serves(self._doors_of(domain, name))
@@ -107,7 +123,16 @@ class LiveWorld:
         with self._restarting:  # never two at a time
             restart(Ways(self._hosts.run, drop, serves), effect)
 
-    def _directory(self, name: str) -> Directory:
+    def _answering(self, name: str, controller: str) -> Directory:
+        """Return the directory of a domain: by whichever controller, or by one alone, without another in its place."""
+        if not controller:
+            return self._directories[name]
+        with self._lock:
+            if (name, controller) not in self._alone:
+                self._alone[name, controller] = self._directory(name, controller)
+            return self._alone[name, controller]
+
+    def _directory(self, name: str, only: str = "") -> Directory:
         domain = self._targets.domains[name]
 
         def account() -> Account:
@@ -115,7 +140,7 @@ class LiveWorld:
                 self._declare_realms()
             return self._accounts.account(domain.credential)
 
-        return Directory(name, domain.dns, lambda: self._doors(name), account)
+        return Directory(name, domain.dns, lambda: self._doors_of(name, only) if only else self._doors(name), account)
 
     def _doors(self, name: str) -> Iterator[Door | Unreachable]:
         domain = self._targets.domains[name]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from reconciler.core.errors import ReconcileError
 from reconciler.core.plan import Observation
@@ -11,6 +12,7 @@ from reconciler.core.ports import Journal, World
 from reconciler.core.query import Query, Recall, Rows
 from reconciler.core.resource import Key, Resource
 
+K = TypeVar("K", bound=Hashable)
 THREADS = 8  # one per target at most waits; more only queue behind the same connection
 
 
@@ -21,13 +23,15 @@ def observe(resource: Resource, world: World, journal: Journal) -> Observation:
 
 def observe_all(resources: Mapping[Key, Resource], world: World, journal: Journal) -> dict[Key, Observation]:
     """Observe many at once. Equal queries are sent once, so that one round sees one world."""
-    queries = dict.fromkeys(query for resource in resources.values() for query in _hashable(resource.queries()))
+    return observe_asking({key: resource.queries() for key, resource in resources.items()}, world, journal)
+
+
+def observe_asking(asked: Mapping[K, Sequence[Query]], world: World, journal: Journal) -> dict[K, Observation]:
+    """Observe by other queries than a resource's own, such as the same ones to one controller."""
+    queries = dict.fromkeys(query for found in asked.values() for query in _hashable(found))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="observe") as pool:
         answers = dict(zip(queries, pool.map(lambda query: _attempt(query, world, journal), queries), strict=True))
-    return {
-        key: _collect(resource.queries(), lambda query: _known(answers, query, world, journal))
-        for key, resource in resources.items()
-    }
+    return {key: _collect(found, lambda query: _known(answers, query, world, journal)) for key, found in asked.items()}
 
 
 def recall(journal: Journal, query: Recall) -> Rows:

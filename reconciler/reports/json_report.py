@@ -11,6 +11,7 @@ from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import danger
+from reconciler.reports.closing import closing_json, unknown_json
 from reconciler.reports.plain import plain, plain_error
 from reconciler.reports.undo import undo_of
 
@@ -38,12 +39,14 @@ def document(report: Report) -> dict[str, Any]:
         "changes": [_change(change, report) for change in (plan.changes if plan else ())],
         "digest": plan.digest if plan else "",
         "unchanged": list(plan.unchanged) if plan else [],
-        "errors": [{"key": key, **plain_error(error)} for key, error in (plan.errors.items() if plan else ())],
+        "errors": [{"key": key, **plain_error(error)} for key, error in (plan.errors.items() if plan else ())]
+        + unknown_json(report.closing),
         "outcomes": [_outcome(outcome, report) for outcome in report.outcomes],
         "open": [plain_obligation(obligation) for obligation in report.open],
         "closed": [plain_obligation(obligation) for obligation in report.closed],
         "exposure": [_exposure(exposure) for exposure in (plan.exposure if plan else ())],
         "weighted_minutes": round(_weighted(report), 3),
+        **closing_json(report.closing),
     }
 
 

@@ -17,6 +17,7 @@ from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import Key
+from reconciler.reports.closing import alarm_lines, alarmed, closing_lines
 from reconciler.reports.json_report import foreseen, live, weight_of
 from reconciler.reports.undo import show, undo_of
 
@@ -44,6 +45,7 @@ class PlanText:
         for key, error in plan.errors.items():
             yield Text.assemble(("✗ ", "bold red"), (key, "bold"), " could not be observed")
             yield Padding(_error(error), (0, 0, 0, 4))
+        yield from alarm_lines(self.report.closing)
         yield self._summary()
         if plan.exposure:
             yield _exposure(plan.exposure)
@@ -54,13 +56,14 @@ class PlanText:
         counts = {symbol: sum(1 for change in plan.changes if change.symbol == symbol) for symbol in "+~-"}
         if plan.quiet:
             return Text(
-                f"{self.report.state}: phase {plan.phase}, nothing differs ({len(plan.unchanged)} resources).",
-                style="green",
+                f"{self.report.state}: phase {plan.phase}, nothing differs ({len(plan.unchanged)} resources){alarmed(self.report.closing)}.",
+                style="green" if self.report.exit_code == 0 else "bold red",
             )
         words = f"{self.report.state}: phase {plan.phase}, {len(plan.changes)} differ (+{counts['+']} ~{counts['~']} -{counts['-']}), {len(plan.unchanged)} as wanted"
         waiting = sum(1 for change in plan.changes if change.gate)
         words += f", {waiting} wait for a person" if waiting else ""
         words += f", {len(plan.errors)} unknown" if plan.errors else ""
+        words += alarmed(self.report.closing)
         digest = f"\nDigest of these steps, for approvals: {plan.digest}" if waiting and plan.digest else ""
         return Text.assemble((words + ".", "bold"), (digest, "dim"))
 
@@ -168,16 +171,19 @@ class ApplyText:
         if self.report.open:
             yield Text("\nStill to be put back:", style="bold yellow")
             yield open_table(self.report.open, self.report.ended, self.report.back)
+        yield from alarm_lines(self.report.closing)
+        yield from closing_lines(self.report.closing)
         yield self._summary()
 
     def _summary(self) -> Text:
         count = {status: sum(1 for outcome in self.report.outcomes if outcome.status == status) for status in MARKS}
         words = ", ".join(f"{number} {status}" for status, number in count.items() if number)
         took = (self.report.ended - self.report.started).total_seconds()
-        end = "converged" if self.report.converged and self.report.exit_code == 0 else "not converged"
+        fine = all(outcome.status in ("unchanged", "changed") for outcome in self.report.outcomes)
+        end = "converged" if self.report.converged and fine else "not converged"
         style = "bold green" if self.report.exit_code == 0 else "bold red"
         return Text(
-            f"\n{self.report.state}: phase {self.report.phase}, {end} in {self.report.rounds} rounds, {took:.1f} s: {words or 'no resources'}.",
+            f"\n{self.report.state}: phase {self.report.phase}, {end} in {self.report.rounds} rounds, {took:.1f} s: {words or 'no resources'}{alarmed(self.report.closing)}.",
             style=style,
         )
 

@@ -69,6 +69,10 @@ class SimulatedWorld:
             assert isinstance(query, Command), query
             return self._hosts.run(query)
 
+    def controllers(self, domain: str) -> tuple[str, ...]:
+        """Return the one controller that each domain has here."""
+        return (f"dc1.{domain}.lab",)
+
     def do(self, effect: Effect) -> Rows:
         """Carry out an effect."""
         self.before(effect)

@@ -30,12 +30,14 @@ ACCOUNT = Account("source-admin", "Administrator@SOURCE.LAB", SecretStr("Pa:ss w
 class FakeController:
     """Speaks just enough LDAP: answers each request by what a script says, and keeps what it was sent."""
 
-    def __init__(self, context: ssl.SSLContext | None, *, starttls: bool = False, port: int = 0) -> None:
+    def __init__(
+        self, context: ssl.SSLContext | None, *, starttls: bool = False, port: int = 0, place: str = ADDRESS
+    ) -> None:
         self.seen: list[Any] = []
         self.received = 0
         self.answers: dict[str, Callable[[Any], list[bytes] | None]] = {}
         self._context, self._starttls = context, starttls
-        self._listener = socket.create_server((ADDRESS, port))
+        self._listener = socket.create_server((place, port))
         self._threads = [threading.Thread(target=self._accept)]
         self._open: list[socket.socket] = []
         self._threads[0].start()
