@@ -172,6 +172,13 @@ class Resource(BaseModel, ABC):
             NotYet: A requirement has to be in place before the steps can be known.
         """
 
+    def tolerated(self, observed: Self) -> frozenset[str]:
+        """Return fields (``ensure`` included) whose observed values mean the same as the wanted ones, though they differ.
+
+        Observed values stay what they are, so that a baseline holds what was really there.
+        """
+        return frozenset()
+
     def undone(self, baseline: Self) -> Self:
         """Return the state to go back to, given what was observed before our first change."""
         return restored(self, baseline)
@@ -193,6 +200,11 @@ def differences(wanted: Resource, observed: Resource) -> tuple[Difference, ...]:
     """
     if wanted.key != observed.key:
         raise ValueError(f"{wanted.key} compared with {observed.key}")
+    tolerated = wanted.tolerated(observed)
+    return tuple(difference for difference in _unequal(wanted, observed) if difference.field not in tolerated)
+
+
+def _unequal(wanted: Resource, observed: Resource) -> tuple[Difference, ...]:
     if wanted.ensure == "absent":
         return () if observed.ensure == "absent" else (Difference("ensure", "present", "absent"),)
     fields = wanted.managed()

@@ -347,7 +347,9 @@ def _believe(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Pro
         if tools.journal.facts(FAILED_REVERT + key).get(FAILED_REVERT + key):
             tools.journal.note({FAILED_REVERT + key: {}}, tools.clock.now())
     known = dict(intent.wanted.remembers(found.observed)) if found.observed is not None else {}
-    if found.observed is not None and key in progress.ours and intent.direction == "apply":
+    ours = key in progress.ours and intent.direction == "apply"
+    # What is only tolerated is not what we set: then what we set before stays known.
+    if found.observed is not None and ours and not intent.wanted.tolerated(found.observed):
         known[OURS + key] = freeze(found.observed, declared=False)
     news = {fact: value for fact, value in known.items() if tools.journal.facts(fact).get(fact) != value}
     if news:
