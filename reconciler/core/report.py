@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from reconciler.core.conflict import Conflict
 from reconciler.core.errors import AuthenticationFailed, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode, worst
 from reconciler.core.plan import Change, Direction, Plan
@@ -26,6 +27,7 @@ class Outcome:
         changes: What was done, in order.
         error: Why it failed or waits.
         because: The requirement that made it be skipped.
+        edits: What somebody else had changed after us, and where and when, as far as it is known.
     """
 
     key: Key
@@ -35,6 +37,7 @@ class Outcome:
     changes: tuple[Change, ...] = ()
     error: ReconcileError | None = None
     because: str = ""
+    edits: tuple[Conflict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

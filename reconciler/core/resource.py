@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, Private
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from reconciler.core.edit import Edit
 from reconciler.core.query import Query, Rows
 from reconciler.core.steps import Step
 from reconciler.core.values import ALL, Phase
@@ -178,6 +179,18 @@ class Resource(BaseModel, ABC):
         Observed values stay what they are, so that a baseline holds what was really there.
         """
         return frozenset()
+
+    def trail(self, observed: Self) -> tuple[Query, ...]:
+        """Return what to ask where it matters who changed this thing; nothing where nothing tells. Asked only then."""
+        return ()
+
+    def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
+        """Read the answers to ``trail``: the last change of each field, and nothing where that is not certain.
+
+        Args:
+            ours: What was read back after our last change.
+        """
+        return ()
 
     def undone(self, baseline: Self) -> Self:
         """Return the state to go back to, given what was observed before our first change."""

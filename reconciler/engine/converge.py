@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 
 from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
+from reconciler.core.conflict import Conflict
 from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
 from reconciler.core.graph import Graph
 from reconciler.core.limits import Permit, foreseen, grant, standing
@@ -20,6 +21,7 @@ from reconciler.core.report import Outcome, Status
 from reconciler.core.resource import Key, Resource
 from reconciler.core.saved_plan import steps_digest
 from reconciler.core.steps import Effect, Step
+from reconciler.engine.authorship import with_author, with_authors
 from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import OURS, Scope, freeze, untouched
 from reconciler.engine.observe import observe, observe_all, recall
@@ -72,6 +74,7 @@ class Progress:
     because: dict[Key, str] = field(default_factory=dict)
     back: set[Key] = field(default_factory=set)  # put back by this run: what follows from that is not drift
     learned: bool = False  # in this round, from what a step answered
+    edits: dict[Key, tuple[Conflict, ...]] = field(default_factory=dict)  # by somebody else, as last found
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
     plan: Plan | None = None  # of the round that is under way
 
@@ -137,7 +140,7 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     moved: set[Key] = set()
     right: set[Key] = set()
     for key in walk_order(scope.graph, scope.intents):
-        found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key))
+        found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key), plan.edits.get(key, ()))
         if _touched(scope.graph, key, moved):
             found = _look_again(scope, key, tools)
         if tools.stopping():
@@ -166,7 +169,8 @@ def _decide(
     digest = digest or steps_digest(foreseen(built).changes)
     approved = standing(tools.permit.approvals, digest, tools.clock.now())
     intents = grant(scope.intents, approved, tools.permit.approvable)
-    return replace(scope, intents=intents), replace(built(approved), digest=digest)
+    plan = with_authors(built(approved), scope, tools.world, tools.journal, tools.clock)
+    return replace(scope, intents=intents), replace(plan, digest=digest)
 
 
 def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
@@ -178,6 +182,8 @@ def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
 def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Progress) -> bool:
     """Bring one resource to where it shall be; return whether anything was sent for it."""
     change = found.change
+    if found.edits:
+        progress.edits[key] = found.edits
     if found.error is not None:
         _end(key, "failed", tools, progress, error=found.error)
         return False
@@ -293,7 +299,8 @@ def _last_errors(change: Change, tools: Tools) -> list[dict[str, object]]:
 def _look_again(scope: Scope, key: Key, tools: Tools) -> Finding:
     intent = scope.intents[key]
     observation = observe(intent.wanted, tools.world, tools.journal)
-    return examine(scope.graph, key, intent, observation, partial(recall, tools.journal))
+    found = examine(scope.graph, key, intent, observation, partial(recall, tools.journal))
+    return with_author(found, intent, tools.world, tools.journal, tools.clock)
 
 
 def _keep_baselines(scope: Scope, plan: Plan, tools: Tools) -> None:
@@ -398,6 +405,7 @@ def _outcomes(scope: Scope, progress: Progress) -> tuple[Outcome, ...]:
             changes=tuple(progress.changes.get(key, ())),
             error=progress.errors.get(key),
             because=progress.because.get(key, ""),
+            edits=progress.edits.get(key, ()),
         )
         for key in walk_order(scope.graph, scope.intents)
     )

@@ -15,6 +15,7 @@ from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import Key
+from reconciler.reports.edits import edit_lines, policy_of
 from reconciler.reports.json_report import live
 from reconciler.reports.undo import show, undo_of
 
@@ -39,6 +40,9 @@ class PlanText:
         assert plan is not None
         for change in plan.changes:
             yield _change(change, self.report)
+        for key in [key for key in plan.edits if key in plan.unchanged]:
+            yield Text.assemble(("= ", "dim"), (plan.observed[key].title(), "dim"), (f"  [{key}]", "dim"))
+            yield _indented(edit_lines(plan.edits[key], "keep"))
         for key, error in plan.errors.items():
             yield Text.assemble(("✗ ", "bold red"), (key, "bold"), " could not be observed")
             yield Padding(_error(error), (0, 0, 0, 4))
@@ -81,6 +85,8 @@ def _change(change: Change, report: Report) -> RenderableType:
         Text.assemble(("do: ", "cyan"), str(step), (f"  needs approval `{step.risk}`" if step.risk else "", "magenta"))
         for step in change.steps
     ]
+    if report.plan is not None and change.wanted.on_conflict != "ask":  # the gate that asks says it already
+        lines += edit_lines(report.plan.edits.get(change.key, ()), change.wanted.on_conflict)
     if change.pending:
         lines.append(Text.assemble(("do: ", "cyan"), (f"known later: {change.pending}", "dim")))
     if change.gate:
@@ -118,6 +124,10 @@ def _reasons(change: Change) -> list[Text]:
     ]
 
 
+def _indented(lines: Iterable[Text]) -> RenderableType:
+    return Group(*(Padding(line, (0, 0, 0, 4)) for line in lines))
+
+
 def _error(error: ReconcileError) -> Text:
     return Text(str(error), style="red")
 
@@ -130,7 +140,7 @@ class ApplyText:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for outcome in self.report.outcomes:
-            if outcome.status != "unchanged":
+            if outcome.status != "unchanged" or outcome.edits:
                 yield _outcome(outcome)
         if self.report.closed:
             yield Text("\nPut back:", style="bold")
@@ -156,6 +166,8 @@ def _outcome(outcome: Outcome) -> RenderableType:
     mark, style = MARKS[outcome.status]
     head = Text.assemble((f"{mark} ", style), (outcome.title, style), (f"  [{outcome.key}] {outcome.status}", "dim"))
     lines: list[Text] = []
+    if outcome.status != "waiting":  # then the error says it already
+        lines += edit_lines(outcome.edits, policy_of(outcome))
     if outcome.because:
         lines.append(Text(f"because {outcome.because}", style="dim"))
     if outcome.error is not None:
