@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from reconciler.core.conflict import Conflict, asked
 from reconciler.core.edit import Edit
-from reconciler.core.errors import ReconcileError
 from reconciler.core.plan import Finding, Intent, Plan
 from reconciler.core.ports import Clock, Journal, World
 from reconciler.core.resource import Key, Resource
@@ -54,7 +53,7 @@ def _told(wanted: Resource, ours: Resource, observed: Resource, world: World) ->
     try:
         answers = [world.ask(query) for query in wanted.trail(observed)]
         return wanted.edits(ours, observed, *answers) if answers else ()
-    except ReconcileError:
+    except Exception:  # whatever it is: what goes back is not held up by a question that nobody has to answer
         return ()
 
 

@@ -34,6 +34,7 @@ _HEADER, _STAMP = struct.Struct("<IIII"), struct.Struct("<IIQ16sqq")
 _EPOCH = datetime(1601, 1, 1, tzinfo=UTC)
 _NEVER = _EPOCH + timedelta(days=1)
 _GENERALIZED = re.compile(r"(\d{14})(?:\.\d+)?Z")
+_VERSION = re.compile(r"[0-9]{1,10}")
 _SERVER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -137,7 +138,7 @@ def _fragment(text: str) -> Mapping[str, str]:
 def _stamp(parts: Mapping[str, str], names: Mapping[Guid, str]) -> Stamp | None:
     at, gone = _time(parts.get("ftimeLastOriginatingChange", "")), _time(parts.get("ftimeDeleted", ""))
     version, value = parts.get("dwVersion", ""), parts.get("pszObjectDn", "")
-    if at is None or not version.isdecimal() or not parts.get("pszAttributeName"):
+    if at is None or not _VERSION.fullmatch(version) or not parts.get("pszAttributeName"):
         return None
     if value and not _is_dn(value):
         return None
@@ -167,9 +168,9 @@ def _time(text: str) -> datetime | None:
     """Read ``2026-11-25T07:34:44Z``; None for what is no time, and for 1601, which means never."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo is not None and found > _NEVER else None
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo is not None and found > _NEVER else None
 
 
 def _generalized(text: str) -> datetime | None:
