@@ -17,7 +17,7 @@ from reconciler.core.values import Dn, Guid, Sid, escape_filter
 from reconciler.resources import rows
 from reconciler.resources.ad_grant import Grant, ace_of, names_of_right
 from reconciler.resources.directory_rows import Principal, check_principal, row_dn
-from reconciler.resources.replication import read_trail, trail_of
+from reconciler.resources.replication import PLAIN, read_trail, trail_of
 from reconciler.resources.security_descriptor import Ace, Descriptor, NotEditable
 
 _DACL_ONLY = 4
@@ -133,7 +133,7 @@ class Access(Resource):
 
     def trail(self, observed: Self) -> tuple[Query, ...]:
         """Ask who changed the descriptor. It is one attribute: another right that was changed later hides the one before."""
-        return trail_of(self.domain, str(observed.facts["dn"]))
+        return trail_of(Search(self.domain, str(observed.facts["dn"]), attributes=PLAIN))
 
     def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
         """Read when the descriptor was last changed."""

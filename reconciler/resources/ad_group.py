@@ -15,7 +15,7 @@ from reconciler.core.targets import Name
 from reconciler.core.values import ALL, Dn, escape_filter, escape_rdn
 from reconciler.resources import rows
 from reconciler.resources.directory_rows import FOREIGN, head_query, row_dn
-from reconciler.resources.replication import read_trail, trail_of
+from reconciler.resources.replication import LINKED, read_trail, trail_of
 
 Scope = Literal["domain-local", "global", "universal"]
 
@@ -126,7 +126,11 @@ class Group(Resource):
 
     def trail(self, observed: Self) -> tuple[Query, ...]:
         """Ask who changed its members; about a group that is gone nothing is asked."""
-        return trail_of(self.domain, str(observed.facts["dn"]), links=True) if observed.ensure == "present" else ()
+        return (
+            trail_of(Search(self.domain, str(observed.facts["dn"]), attributes=LINKED))
+            if observed.ensure == "present"
+            else ()
+        )
 
     def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
         """Read when a member that came or went after us did so last."""

@@ -15,7 +15,7 @@ from reconciler.core.targets import Name
 from reconciler.core.values import Dn, Sid, escape_filter
 from reconciler.resources import rows
 from reconciler.resources.directory_rows import Principal, check_principal, head_query, is_member, row_dn
-from reconciler.resources.replication import read_trail, trail_of
+from reconciler.resources.replication import LINKED, read_trail, trail_of
 
 WELL_KNOWN = {
     "S-1-1-0": "Everyone",
@@ -88,7 +88,11 @@ class GroupMember(Resource):
 
     def trail(self, observed: Self) -> tuple[Query, ...]:
         """Ask who changed the members of the group; nothing where there is no group."""
-        return trail_of(self.domain, observed.facts["group_dn"], links=True) if "group_dn" in observed.facts else ()
+        return (
+            trail_of(Search(self.domain, observed.facts["group_dn"], attributes=LINKED))
+            if "group_dn" in observed.facts
+            else ()
+        )
 
     def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
         """Read when this member came, or went."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from reconciler.core.edit import Edit
 from reconciler.core.errors import NeedsPerson
-from reconciler.core.query import Argument, Command, Query, Rows
+from reconciler.core.query import Argument, Command, Query, Rows, Search
 from reconciler.core.resource import Resource
 from reconciler.core.secret import CredentialPart, Template
 from reconciler.core.steps import Step
@@ -18,7 +18,7 @@ from reconciler.core.targets import DnsName, Name
 from reconciler.core.values import escape_filter
 from reconciler.resources import command_line
 from reconciler.resources.directory_rows import crossref_query, head_query, read_names
-from reconciler.resources.replication import read_trail, trail_of
+from reconciler.resources.replication import PLAIN, read_trail, trail_of
 from reconciler.resources.trust_rows import Direction, Side, Type, channel_works, side_towards, trusts_query
 
 _BOTH = "both"
@@ -129,7 +129,7 @@ class Trust(Resource):
 
     def _trail(self, domain: str, partner_dns: str) -> tuple[Query, ...]:
         where = f"(&(objectClass=trustedDomain)(trustPartner={escape_filter(partner_dns)}))"
-        return trail_of(domain, "", where)
+        return trail_of(Search(domain, "", where, PLAIN, "subtree"))
 
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
         """Create, replace, filter or remove; what needs a decision carries a risk."""

@@ -23,6 +23,10 @@ from reconciler.core.query import Query, Row, Rows, Search
 from reconciler.core.values import Dn, Guid
 
 _XML, _BINARY, _VALUES = "msDS-ReplAttributeMetaData", "replPropertyMetaData", "msDS-ReplValueMetaData"
+PLAIN = (_XML, _BINARY)
+"""What to ask for where it is about attributes."""
+LINKED = (*PLAIN, _VALUES)
+"""What to ask for where it is about members as well."""
 # Of attributes of the base schema only: their numbers follow from their OIDs by prefixes that every forest has.
 _NUMBERS = {
     "nTSecurityDescriptor": 0x20119,
@@ -86,18 +90,16 @@ class Trail:
         return (Edit(field, last.attribute, last.on, last.at, last.version, self.told_at),)
 
 
-def trail_of(domain: str, base: str, where: str = "(objectClass=*)", *, links: bool = False) -> tuple[Query, ...]:
+def trail_of(about: Search) -> tuple[Query, ...]:
     """Ask for the metadata of one object, for the controllers by invocation id, and for the time.
 
     Args:
-        base: Its DN; empty where it is looked for below the domain's own.
-        links: Also ask for its linked values.
+        about: The search that finds it, for ``PLAIN`` or ``LINKED``.
     """
-    attributes = (_XML, _BINARY, *((_VALUES,) if links else ()))
     return (
-        Search(domain, base, where, attributes, "base" if base else "subtree"),
-        Search(domain, "config:CN=Sites,", "(objectClass=nTDSDSA)", ("invocationId",), "subtree"),
-        Search(domain, "rootdse", attributes=("currentTime",)),
+        about,
+        Search(about.domain, "config:CN=Sites,", "(objectClass=nTDSDSA)", ("invocationId",), "subtree"),
+        Search(about.domain, "rootdse", attributes=("currentTime",)),
     )
 
 

@@ -18,7 +18,7 @@ from reconciler.resources.ad_group import Group
 from reconciler.resources.ad_group_member import GroupMember
 from reconciler.resources.ad_trust import Trust
 from reconciler.resources.directory_rows import Found
-from reconciler.resources.replication import Trail, read_trail, server_of, trail_of
+from reconciler.resources.replication import LINKED, Trail, read_trail, server_of, trail_of
 from tests.resources.directory import TARGET_DN, entry, rid
 
 OU = f"OU=Migrated,{TARGET_DN}"
@@ -173,7 +173,7 @@ def test_whatever_a_directory_answers_is_no_error(
 
 
 def test_three_questions_are_asked_about_one_object() -> None:
-    queries = trail_of("target", OU, links=True)
+    queries = trail_of(Search("target", OU, attributes=LINKED))
     assert [type(query) for query in queries] == [Search] * 3
     assert [query.base for query in queries if isinstance(query, Search)] == [OU, "config:CN=Sites,", "rootdse"]
 
