@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import NamedTuple
 
+from reconciler.core.edit import Edit
+from reconciler.core.errors import NeedsPerson
 from reconciler.core.resource import Resource
 
 
 class Conflict(NamedTuple):
-    """One managed field that is neither what we set nor what it goes back to."""
+    """One managed field that is neither what we set nor what it goes back to.
+
+    Attributes:
+        edit: Where and when it was changed; None where nothing tells, or where that may have been us.
+        ours_at: When our last write was through, by our clock; only with ``edit``.
+    """
 
     field: str
     original: object
     ours: object
     current: object
+    edit: Edit | None = None
+    ours_at: datetime | None = None
+
+    @property
+    def told(self) -> str:
+        """What the directory tells, in one line; empty where it tells nothing."""
+        if self.edit is None:
+            return ""
+        ours = f", not by us: our last write was at {self.ours_at:%Y-%m-%d %H:%M:%S} UTC" if self.ours_at else ""
+        return f"{self.edit}{ours}"
 
 
 def conflicts(back: Resource, ours: Resource, current: Resource) -> tuple[Conflict, ...]:
@@ -31,7 +49,8 @@ def conflicts(back: Resource, ours: Resource, current: Resource) -> tuple[Confli
     if ours.ensure == "absent":
         if back.ensure == "absent":
             return (Conflict("ensure", "absent", "absent", "present"),)
-        return _fields(back, back, current)  # we removed it, and it is there again: as it was, or otherwise?
+        # We removed it, and it is there again: as it was, or otherwise?
+        return tuple(edit._replace(ours=None) for edit in _fields(back, back, current))
     return _fields(back, ours, current)
 
 
@@ -54,6 +73,20 @@ def keeping(back: Resource, edits: tuple[Conflict, ...], current: Resource) -> R
     if not changed.keys().isdisjoint(back.together):
         changed |= {name: getattr(current, name) for name in back.together}
     return back.model_copy(update=changed)
+
+
+def asked(wanted: Resource, edits: tuple[Conflict, ...]) -> NeedsPerson:
+    """Return the gate that asks a person. What it says first is the same whether or not anything tells who changed it."""
+    shown = "; ".join(
+        f"{edit.field} was {edit.original!r}, we set {edit.ours!r}, now it is {edit.current!r}" for edit in edits
+    )
+    told = dict.fromkeys(edit.told for edit in edits if edit.told)
+    do = "say what shall happen: `on_conflict: restore` puts the original back, `on_conflict: keep` leaves it as it is"
+    return NeedsPerson(
+        f"{wanted.title()} was changed by somebody else since: {shown}",
+        where=wanted.key,
+        do="\n".join([do, *(f"the directory tells: {line}" for line in told)]),
+    )
 
 
 def _fields(back: Resource, ours: Resource, current: Resource) -> tuple[Conflict, ...]:

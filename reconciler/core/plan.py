@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from reconciler.core.conflict import Conflict, conflicts, keeping
+from reconciler.core.conflict import Conflict, asked, conflicts, keeping
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
 from reconciler.core.exposure import Exposure
 from reconciler.core.graph import Graph
@@ -70,11 +70,13 @@ class Finding:
         observed: What was read; None where that failed.
         change: What would bring it to where it shall be; None where it is there.
         error: Why it is not known, or what it would take is not.
+        edits: What somebody else changed after us, on the way back.
     """
 
     observed: Resource | None = None
     change: Change | None = None
     error: ReconcileError | None = None
+    edits: tuple[Conflict, ...] = ()
 
     @property
     def right(self) -> bool:
@@ -87,6 +89,7 @@ class Plan:
     """Every change that one round would make, in the order in which it would make them.
 
     Attributes:
+        edits: What somebody else changed after us, by key; also where it stays as it is.
         digest: What approvals are bound to: ``steps_digest`` of the plan with every approval given.
         exposure: How long each weakening will be live, see ``forecast``.
     """
@@ -96,6 +99,7 @@ class Plan:
     unchanged: tuple[Key, ...] = ()
     errors: Mapping[Key, ReconcileError] = field(default_factory=dict)
     observed: Mapping[Key, Resource] = field(default_factory=dict)
+    edits: Mapping[Key, tuple[Conflict, ...]] = field(default_factory=dict)
     digest: str = ""
     exposure: tuple[Exposure, ...] = ()
 
@@ -217,6 +221,7 @@ def build(
         unchanged=tuple(key for key, finding in found.items() if finding.right),
         errors={key: finding.error for key, finding in found.items() if finding.error is not None},
         observed={key: finding.observed for key, finding in found.items() if finding.observed is not None},
+        edits={key: finding.edits for key, finding in found.items() if finding.edits},
     )
 
 
@@ -248,10 +253,11 @@ def examine(
         if edits and wanted.on_conflict == "keep":
             kept = keeping(wanted, edits, observed)
             rest = differences(kept, observed)
-            return Finding(observed, _with_steps(replace(change, wanted=kept, differs=rest)) if rest else None)
+            left = _with_steps(replace(change, wanted=kept, differs=rest)) if rest else None
+            return Finding(observed, left, edits=edits)
         if edits and wanted.on_conflict == "ask":
-            return Finding(observed, replace(change, gate=_edited(wanted, edits)))
-        return Finding(observed, _with_steps(change))
+            return Finding(observed, replace(change, gate=asked(wanted, edits)), edits=edits)
+        return Finding(observed, _with_steps(change), edits=edits)
     except ReconcileError as error:
         return Finding(observed, error=error)
 
@@ -259,17 +265,6 @@ def examine(
 def answered(queries: Sequence[Query], answers: Sequence[Rows], recall: Callable[[Recall], Rows]) -> list[Rows]:
     """Put the journal's answers in place of those that were stored for ``Recall`` queries."""
     return [recall(query) if isinstance(query, Recall) else rows for query, rows in zip(queries, answers, strict=True)]
-
-
-def _edited(wanted: Resource, edits: tuple[Conflict, ...]) -> NeedsPerson:
-    shown = "; ".join(
-        f"{edit.field} was {edit.original!r}, we set {edit.ours!r}, now it is {edit.current!r}" for edit in edits
-    )
-    return NeedsPerson(
-        f"{wanted.title()} was changed by somebody else since: {shown}",
-        where=wanted.key,
-        do="say what shall happen: `on_conflict: restore` puts the original back, `on_conflict: keep` leaves it as it is",
-    )
 
 
 def _lapsed(wanted: Resource, ended: datetime) -> NeedsPerson:

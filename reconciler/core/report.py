@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from reconciler.core.certificate import Closing
+from reconciler.core.conflict import Conflict
 from reconciler.core.errors import AuthenticationFailed, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode, worst
 from reconciler.core.plan import Change, Direction, Plan
@@ -28,6 +29,7 @@ class Outcome:
         error: Why it failed or waits.
         because: The requirement that made it be skipped.
         lapsed: When its lease ended; it went back for that reason, although the phase wants it.
+        edits: What somebody else had changed after us, and where and when, as far as it is known.
     """
 
     key: Key
@@ -38,6 +40,7 @@ class Outcome:
     error: ReconcileError | None = None
     because: str = ""
     lapsed: datetime | None = None
+    edits: tuple[Conflict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

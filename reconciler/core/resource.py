@@ -14,12 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, Private
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from reconciler.core.edit import Edit
 from reconciler.core.lengths import Length
 from reconciler.core.query import Query, Rows
 from reconciler.core.steps import Step
 from reconciler.core.values import ALL, Phase
 
 R = TypeVar("R", bound="Resource")
+OnConflict = Literal["restore", "keep", "ask"]
 Key = str
 """``kind/identity/...``, unique in a graph."""
 
@@ -97,7 +99,7 @@ class Resource(BaseModel, ABC):
     approved: frozenset[str] = Field(
         frozenset(), description="Names of risky steps that a person has approved for this resource."
     )
-    on_conflict: Literal["restore", "keep", "ask"] = Field(
+    on_conflict: OnConflict = Field(
         "ask",
         description="When it goes back and somebody else has changed it meanwhile: put the original back, leave it as it is, or ask a person.",
     )
@@ -197,6 +199,25 @@ class Resource(BaseModel, ABC):
             NotYet: A requirement has to be in place before the steps can be known.
         """
 
+    def tolerated(self, observed: Self) -> frozenset[str]:
+        """Return fields (``ensure`` included) whose observed values mean the same as the wanted ones, though they differ.
+
+        Observed values stay what they are, so that a baseline holds what was really there.
+        """
+        return frozenset()
+
+    def trail(self, observed: Self) -> tuple[Query, ...]:
+        """Return what to ask where it matters who changed this thing; nothing where nothing tells. Asked only then."""
+        return ()
+
+    def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
+        """Read the answers to ``trail``: the last change of each field, and nothing where that is not certain.
+
+        Args:
+            ours: What was read back after our last change.
+        """
+        return ()
+
     def undone(self, baseline: Self) -> Self:
         """Return the state to go back to, given what was observed before our first change."""
         return restored(self, baseline)
@@ -225,6 +246,11 @@ def differences(wanted: Resource, observed: Resource) -> tuple[Difference, ...]:
     """
     if wanted.key != observed.key:
         raise ValueError(f"{wanted.key} compared with {observed.key}")
+    tolerated = wanted.tolerated(observed)
+    return tuple(difference for difference in _unequal(wanted, observed) if difference.field not in tolerated)
+
+
+def _unequal(wanted: Resource, observed: Resource) -> tuple[Difference, ...]:
     if wanted.ensure == "absent":
         return () if observed.ensure == "absent" else (Difference("ensure", "present", "absent"),)
     fields = wanted.managed()

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cache, partial
 
 from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
+from reconciler.core.conflict import Conflict
 from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
 from reconciler.core.forecast import forecast
 from reconciler.core.graph import Graph
@@ -22,6 +23,7 @@ from reconciler.core.report import Outcome, Status
 from reconciler.core.resource import Key, Resource
 from reconciler.core.saved_plan import steps_digest
 from reconciler.core.steps import Effect, Step
+from reconciler.engine.authorship import with_author, with_authors
 from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import OURS, Scope, freeze, untouched
 from reconciler.engine.leases import LAPSED, settle_leases, with_leases
@@ -75,10 +77,9 @@ class Progress:
     because: dict[Key, str] = field(default_factory=dict)
     back: set[Key] = field(default_factory=set)  # put back by this run: what follows from that is not drift
     learned: bool = False  # in this round, from what a step answered
+    edits: dict[Key, tuple[Conflict, ...]] = field(default_factory=dict)  # by somebody else, as last found
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
-    lapsed: dict[Key, datetime] = field(
-        default_factory=dict
-    )  # what goes back although the phase wants it, and since when
+    lapsed: dict[Key, datetime] = field(default_factory=dict)  # when a lease ended that the phase would have go on
     plan: Plan | None = None  # of the round that is under way
 
     def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
@@ -147,7 +148,7 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     moved: set[Key] = set()
     right: set[Key] = set()
     for key in walk_order(scope.graph, scope.intents):
-        found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key))
+        found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key), plan.edits.get(key, ()))
         if _touched(scope.graph, key, moved):
             found = _look_again(scope, key, tools)
         if tools.stopping():
@@ -176,7 +177,8 @@ def _decide(
     digest = digest or steps_digest(foreseen(built).changes)
     approved = standing(tools.permit.approvals, digest, tools.clock.now())
     intents = grant(scope.intents, approved, tools.permit.approvable)
-    plan, promises = built(approved), {promise.key: promise for promise in tools.journal.obligations()}
+    plan = with_authors(built(approved), scope, tools.world, tools.journal, tools.clock)
+    promises = {promise.key: promise for promise in tools.journal.obligations()}
     exposure = forecast(plan, scope.graph, promises, tools.clock.now())
     return replace(scope, intents=intents), replace(plan, digest=digest, exposure=exposure)
 
@@ -190,6 +192,8 @@ def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
 def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Progress) -> bool:
     """Bring one resource to where it shall be; return whether anything was sent for it."""
     change = found.change
+    if found.edits:
+        progress.edits[key] = found.edits
     if found.error is not None:
         _end(key, "failed", tools, progress, error=found.error)
         return False
@@ -308,7 +312,8 @@ def _last_errors(change: Change, tools: Tools) -> list[dict[str, object]]:
 def _look_again(scope: Scope, key: Key, tools: Tools) -> Finding:
     intent = scope.intents[key]
     observation = observe(intent.wanted, tools.world, tools.journal)
-    return examine(scope.graph, key, intent, observation, partial(recall, tools.journal))
+    found = examine(scope.graph, key, intent, observation, partial(recall, tools.journal))
+    return with_author(found, intent, tools.world, tools.journal, tools.clock)
 
 
 def _keep_baselines(scope: Scope, plan: Plan, tools: Tools) -> None:
@@ -369,7 +374,9 @@ def _believe(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Pro
         if tools.journal.facts(FAILED_REVERT + key).get(FAILED_REVERT + key):
             tools.journal.note({FAILED_REVERT + key: {}}, tools.clock.now())
     known = dict(intent.wanted.remembers(found.observed)) if found.observed is not None else {}
-    if found.observed is not None and key in progress.ours and intent.direction == "apply":
+    ours = key in progress.ours and intent.direction == "apply"
+    # What is only tolerated is not what we set: then what we set before stays known.
+    if found.observed is not None and ours and not intent.wanted.tolerated(found.observed):
         known[OURS + key] = freeze(found.observed, declared=False)
     news = {fact: value for fact, value in known.items() if tools.journal.facts(fact).get(fact) != value}
     if news:
@@ -425,6 +432,7 @@ def _outcomes(scope: Scope, progress: Progress) -> tuple[Outcome, ...]:
             error=progress.errors.get(key),
             because=progress.because.get(key, ""),
             lapsed=progress.lapsed.get(key),
+            edits=progress.edits.get(key, ()),
         )
         for key in walk_order(scope.graph, scope.intents)
     )

@@ -12,6 +12,7 @@ from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import danger
 from reconciler.reports.closing import closing_json, unknown_json
+from reconciler.reports.edits import plain_edit
 from reconciler.reports.plain import plain, plain_error
 from reconciler.reports.undo import undo_of
 
@@ -41,6 +42,9 @@ def document(report: Report) -> dict[str, Any]:
         "unchanged": list(plan.unchanged) if plan else [],
         "errors": [{"key": key, **plain_error(error)} for key, error in (plan.errors.items() if plan else ())]
         + unknown_json(report.closing),
+        "edits": [
+            {"key": key, **plain_edit(edit)} for key, edits in (plan.edits if plan else {}).items() for edit in edits
+        ],
         "outcomes": [_outcome(outcome, report) for outcome in report.outcomes],
         "open": [plain_obligation(obligation) for obligation in report.open],
         "closed": [plain_obligation(obligation) for obligation in report.closed],
@@ -107,6 +111,7 @@ def _outcome(outcome: Outcome, report: Report) -> dict[str, Any]:
         "lapsed": plain(outcome.lapsed),
         "error": plain_error(outcome.error) if outcome.error else None,
         "changes": [_change(change, report) for change in outcome.changes],
+        "edits": [plain_edit(edit) for edit in outcome.edits],
     }
 
 

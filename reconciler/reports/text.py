@@ -18,6 +18,7 @@ from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import Key
 from reconciler.reports.closing import alarm_lines, alarmed, closing_lines
+from reconciler.reports.edits import edit_lines, policy_of
 from reconciler.reports.json_report import foreseen, live, weight_of
 from reconciler.reports.undo import show, undo_of
 
@@ -42,6 +43,9 @@ class PlanText:
         assert plan is not None
         for change in plan.changes:
             yield _change(change, self.report)
+        for key in [key for key in plan.edits if key in plan.unchanged]:
+            yield Text.assemble(("= ", "dim"), (plan.observed[key].title(), "dim"), (f"  [{key}]", "dim"))
+            yield _indented(edit_lines(plan.edits[key], "keep"))
         for key, error in plan.errors.items():
             yield Text.assemble(("✗ ", "bold red"), (key, "bold"), " could not be observed")
             yield Padding(_error(error), (0, 0, 0, 4))
@@ -88,6 +92,8 @@ def _change(change: Change, report: Report) -> RenderableType:
         Text.assemble(("do: ", "cyan"), str(step), (f"  needs approval `{step.risk}`" if step.risk else "", "magenta"))
         for step in change.steps
     ]
+    if report.plan is not None and change.wanted.on_conflict != "ask":  # the gate that asks says it already
+        lines += edit_lines(report.plan.edits.get(change.key, ()), change.wanted.on_conflict)
     if change.pending:
         lines.append(Text.assemble(("do: ", "cyan"), (f"known later: {change.pending}", "dim")))
     if change.gate:
@@ -150,6 +156,10 @@ def _reasons(change: Change) -> list[Text]:
     ]
 
 
+def _indented(lines: Iterable[Text]) -> RenderableType:
+    return Group(*(Padding(line, (0, 0, 0, 4)) for line in lines))
+
+
 def _error(error: ReconcileError) -> Text:
     return Text(str(error), style="red")
 
@@ -162,7 +172,7 @@ class ApplyText:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for outcome in self.report.outcomes:
-            if outcome.status != "unchanged":
+            if outcome.status != "unchanged" or outcome.edits:
                 yield _outcome(outcome)
         if self.report.closed:
             yield Text("\nPut back:", style="bold")
@@ -195,6 +205,8 @@ def _outcome(outcome: Outcome) -> RenderableType:
     if outcome.lapsed is not None:
         ended = outcome.lapsed.isoformat(timespec="seconds")
         lines.append(Text(f"its lease ended at {ended}; the next apply asks whether it is set again", style="yellow"))
+    if outcome.status != "waiting":  # then the error says it already
+        lines += edit_lines(outcome.edits, policy_of(outcome))
     if outcome.because:
         lines.append(Text(f"because {outcome.because}", style="dim"))
     if outcome.error is not None:

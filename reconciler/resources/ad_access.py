@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from reconciler.core.edit import Edit
 from reconciler.core.errors import NeedsPerson, UnexpectedAnswer
 from reconciler.core.query import Query, Rows, Search
 from reconciler.core.resource import Resource
@@ -16,6 +17,7 @@ from reconciler.core.values import Dn, Guid, Sid, escape_filter
 from reconciler.resources import rows
 from reconciler.resources.ad_grant import Grant, ace_of, names_of_right
 from reconciler.resources.directory_rows import Principal, check_principal, row_dn
+from reconciler.resources.replication import PLAIN, read_trail, trail_of
 from reconciler.resources.security_descriptor import Ace, Descriptor, NotEditable
 
 _DACL_ONLY = 4
@@ -128,6 +130,15 @@ class Access(Resource):
                 f"permissions of {dn} for {self.trustee}: {says}",
             ),
         )
+
+    def trail(self, observed: Self) -> tuple[Query, ...]:
+        """Ask who changed the descriptor. It is one attribute: another right that was changed later hides the one before."""
+        return trail_of(Search(self.domain, str(observed.facts["dn"]), attributes=PLAIN))
+
+    def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
+        """Read when the descriptor was last changed."""
+        found = read_trail(*answers)
+        return (*found.of("missing", "nTSecurityDescriptor"), *found.of("ensure", "nTSecurityDescriptor"))
 
     def _principal(self) -> Principal:
         return Principal(self.trustee, self.trustee_domain or self.domain)

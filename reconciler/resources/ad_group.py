@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from reconciler.core.edit import Edit
 from reconciler.core.errors import NeedsPerson, UnexpectedAnswer
 from reconciler.core.query import Query, Rows, Search
 from reconciler.core.resource import Resource
@@ -14,6 +15,7 @@ from reconciler.core.targets import Name
 from reconciler.core.values import ALL, Dn, escape_filter, escape_rdn
 from reconciler.resources import rows
 from reconciler.resources.directory_rows import FOREIGN, head_query, row_dn
+from reconciler.resources.replication import LINKED, read_trail, trail_of
 
 Scope = Literal["domain-local", "global", "universal"]
 
@@ -121,6 +123,21 @@ class Group(Resource):
                 do="find out who uses it; rename or delete it by hand, and it will be created as wanted. It is never converted silently.",
             )
         return members
+
+    def trail(self, observed: Self) -> tuple[Query, ...]:
+        """Ask who changed its members; about a group that is gone nothing is asked."""
+        return (
+            trail_of(Search(self.domain, str(observed.facts["dn"]), attributes=LINKED))
+            if observed.ensure == "present"
+            else ()
+        )
+
+    def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
+        """Read when a member that came or went after us did so last."""
+        before, now = set(map(Dn, ours.members)), set(map(Dn, observed.members))
+        return read_trail(*answers).of_values(
+            "members", "member", lambda dn, there: dn in before ^ now and (dn in now) == there
+        )
 
     def _creation(self, dn: str) -> Step:
         kind = _SCOPES[self.scope] | (_SECURITY if self.security else 0)

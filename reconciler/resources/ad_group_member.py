@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
+from reconciler.core.edit import Edit
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Query, Rows, Search
 from reconciler.core.resource import Resource
@@ -14,6 +15,7 @@ from reconciler.core.targets import Name
 from reconciler.core.values import Dn, Sid, escape_filter
 from reconciler.resources import rows
 from reconciler.resources.directory_rows import Principal, check_principal, head_query, is_member, row_dn
+from reconciler.resources.replication import LINKED, read_trail, trail_of
 
 WELL_KNOWN = {
     "S-1-1-0": "Everyone",
@@ -66,7 +68,9 @@ class GroupMember(Resource):
             (member for member in map(Dn, rows.texts(row, "member")) if is_member(member, found, foreign_in=base)), None
         )
         state = self.absent() if entry is None else self.observed()
-        return state.with_facts(group_dn=str(row_dn(row)), member_sid=str(found.sid), member_dn=str(entry or ""))
+        return state.with_facts(
+            group_dn=str(row_dn(row)), member_sid=str(found.sid), member_dn=str(entry or ""), found=found, base=base
+        )
 
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
         """Add it by SID, or remove it by the DN it was found under."""
@@ -81,6 +85,22 @@ class GroupMember(Resource):
         # The directory turns a SID of another domain into a foreign security principal by itself.
         change = AttributeChange("member", "add", (f"<SID={observed.facts['member_sid']}>",))
         return (Step(ModifyEntry(self.domain, group_dn, (change,)), f"add {self.title().replace(' in ', ' to ', 1)}"),)
+
+    def trail(self, observed: Self) -> tuple[Query, ...]:
+        """Ask who changed the members of the group; nothing where there is no group."""
+        return (
+            trail_of(Search(self.domain, observed.facts["group_dn"], attributes=LINKED))
+            if "group_dn" in observed.facts
+            else ()
+        )
+
+    def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
+        """Read when this member came, or went."""
+        found, base = observed.facts["found"], observed.facts["base"]
+        present = observed.ensure == "present"
+        return read_trail(*answers).of_values(
+            "ensure", "member", lambda dn, there: there == present and is_member(dn, found, foreign_in=base)
+        )
 
     def _principal(self) -> Principal:
         return Principal(self.member, self.member_domain or self.domain)

@@ -8,14 +8,17 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from reconciler.core.edit import Edit
 from reconciler.core.errors import NeedsPerson
-from reconciler.core.query import Argument, Command, Query, Rows
+from reconciler.core.query import Argument, Command, Query, Rows, Search
 from reconciler.core.resource import Resource
 from reconciler.core.secret import CredentialPart, Template
 from reconciler.core.steps import Step
 from reconciler.core.targets import DnsName, Name
+from reconciler.core.values import escape_filter
 from reconciler.resources import command_line
 from reconciler.resources.directory_rows import crossref_query, head_query, read_names
+from reconciler.resources.replication import PLAIN, read_trail, trail_of
 from reconciler.resources.trust_rows import Direction, Side, Type, channel_works, side_towards, trusts_query
 
 _BOTH = "both"
@@ -109,6 +112,25 @@ class Trust(Resource):
             sid_filtering="relaxed" if mine and mine.relaxed and direction in ("two-way", "outbound") else "enforced",
             verified=works and direction != "disabled" and self.verified,
         ).with_facts(sides=sides, logged=logged)
+
+    def trail(self, observed: Self) -> tuple[Query, ...]:
+        """Ask both directories who changed what they know of the trust."""
+        return (*self._trail(self.domain, self.partner_dns), *self._trail(self.partner, self.domain_dns))
+
+    def edits(self, ours: Self, observed: Self, *answers: Rows) -> tuple[Edit, ...]:
+        """Read when its filtering was changed; direction and type stand in two directories, and the later change counts."""
+        here, there = read_trail(*answers[:3]), read_trail(*answers[3:])
+        both = (("direction", ("trustDirection",)), ("type", ("trustType", "trustAttributes")))
+        later = [
+            max(found, key=lambda edit: edit.at)
+            for field, names in both
+            if len(found := (*here.of(field, *names), *there.of(field, *names))) == 2
+        ]
+        return (*here.of("sid_filtering", "trustAttributes"), *later)
+
+    def _trail(self, domain: str, partner_dns: str) -> tuple[Query, ...]:
+        where = f"(&(objectClass=trustedDomain)(trustPartner={escape_filter(partner_dns)}))"
+        return trail_of(Search(domain, "", where, PLAIN, "subtree"))
 
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
         """Create, replace, filter or remove; what needs a decision carries a risk."""

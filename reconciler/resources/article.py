@@ -74,10 +74,11 @@ class Article:
         after = tuple(After(key=need.key, because=need.because) for need in needs if need)
         # Those for one plan, or for a time, are given when the plan is known.
         always = frozenset(approval for approval in self.block.approvals if isinstance(approval, str))
-        leased = {"lease": self.block.lease} if self.block.lease and fields.get("weakens") else {}
+        policy: dict[str, Any] = {"on_conflict": self.block.on_conflict} if self.block.on_conflict else {}
+        policy |= {"lease": self.block.lease} if self.block.lease and fields.get("weakens") else {}
         try:
             resource: Resource = KINDS[kind].model_validate(
-                {"kind": kind, "after": after, "approved": always, **leased, **fields}
+                {"kind": kind, "after": after, "approved": always, **policy, **fields}
             )
         except ValidationError as error:
             raise Misfit(

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from reconciler.core.errors import NeedsPerson, UnexpectedAnswer
 from reconciler.core.lengths import PATTERN, duration, spoken
 from reconciler.core.query import Command, Query, Recall, Rows
-from reconciler.core.resource import Key, Resource
+from reconciler.core.resource import Key, Resource, differences
 from reconciler.core.secret import Template
 from reconciler.core.steps import Note, Step
 from reconciler.core.task_xml import (
@@ -122,7 +122,7 @@ class Guarded(Resource):
         if self.switch == "none":
             return found.model_copy(update={"switch": "none" if there is None else "armed"})
         now = _clock(clock, self.on)
-        right = all(getattr(found, name) == getattr(self, name) for name in self.managed() if name != "switch")
+        right = all(difference.field == "switch" for difference in differences(self, found))
         # What was right without us is not ours to put back, and a task that somebody left is not ours to replace.
         nothing_ours = right and not restore
         sound = bool(restore) and there is not None and _is_sound(there, restore, self._length(), now)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from reconciler.core.lengths import Length
 from reconciler.core.limits import AnyApproval
+from reconciler.core.resource import OnConflict
 from reconciler.core.secret import SecretRef
 from reconciler.core.targets import Credential, Domain, Host, Name
 from reconciler.core.values import Dn, Phase
@@ -126,6 +127,11 @@ class MigrationBlock(_Part):
         description="How long after the last pass the hosts themselves put back what is dangerous, 15 minutes to 7 days, "
         "such as `8h`; `off` for never.",
         examples=["8h"],
+    )
+    on_conflict: OnConflict | None = Field(
+        None,
+        description="When something goes back that somebody else has changed meanwhile: put the original back, leave it as it is, "
+        "or ask a person. `ask` where not given.",
     )
     lease: Length | None = Field(
         None,

@@ -131,14 +131,21 @@ class Registry(Guarded):
         return ((_REG, "add", *where, "/t", _NAMES[self.type], "/d", self._as_text(), "/f"),)
 
     def undone(self, baseline: Self) -> Self:
-        """Return the state to go back to; a value that was declared absent comes back with its type and data."""
+        """Return the state to go back to: exactly what was there, so that nothing is tolerated in its place."""
+        exact = self.model_copy(update={"tolerates": ()})
         if self.switch is not None:
             there = baseline.ensure == "present"
             value = {"type": baseline.type if there else None, "value": baseline.value if there else None}
-            return self.model_copy(update={"ensure": "present", **value, "switch": "none"})
+            return exact.model_copy(update={"ensure": "present", **value, "switch": "none"})
         if self.ensure == "present" or baseline.ensure == "absent":
-            return restored(self, baseline)
-        return self.model_copy(update={"ensure": "present", "type": baseline.type, "value": baseline.value})
+            return restored(exact, baseline)
+        return exact.model_copy(update={"ensure": "present", "type": baseline.type, "value": baseline.value})
+
+    def tolerated(self, observed: Self) -> frozenset[str]:
+        """Let a value pass that means the same as none, where none is wanted."""
+        there = observed.ensure == "present" and observed.value is not None
+        same = there and self._wants_none and observed.value in self.tolerates
+        return frozenset({"ensure", "type", "value"} if same else ())
 
     def _changes(self, observed: Self) -> tuple[Step, ...]:
         where: tuple[tuple[str, Argument], ...] = (("Path", self.path), ("Name", self.name))
@@ -179,10 +186,7 @@ class Registry(Guarded):
                 target=self.host,
                 do="remove the value by hand, after noting it, or leave it alone",
             )
-        value = self._value(kind, row, read[2] or "")
-        if self._wants_none and value in self.tolerates:
-            return self._none()
-        return self.observed(type=kind, value=value)
+        return self.observed(type=kind, value=self._value(kind, row, read[2] or ""))
 
     def _value(self, kind: RegistryType, row: Row, unexpanded: str) -> Value:
         match kind:

@@ -82,7 +82,7 @@ def _wrong(tables: Tables, task: RunTask, options: dict[str, str]) -> Iterable[s
     if options["PO"] == "COPY":
         facts |= {
             "password export is not effective": lsa["AllowPasswordExport"] == 1,
-            "the password filter is not loaded": ("source-pdc", PES) in effective and lsa["RunAsPPL"] is None,
+            "the password filter is not loaded": ("source-pdc", PES) in effective and lsa["RunAsPPL"] in (None, 0),
             "PES does not run": tables.services.get(("source-pdc", "PesSvc"), ("",))[0] == "Running",
             "the keys differ": tables.pes_keys.get("source-pdc") == tables.admt_keys.get(task.host) is not None,
             "PES cannot read the target": {f"CN={sid},{FOREIGN},{HEADS['target']}" for sid in (EVERYONE, ANONYMOUS)} <= anonymous

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from reconciler.core.conflict import Conflict
+from reconciler.core.edit import Edit
 from reconciler.core.errors import NeedsPerson, Refused, Unreachable
 from reconciler.core.exposure import Exposure
 from reconciler.core.plan import Change, Plan
@@ -247,3 +249,18 @@ def test_open_and_closed_promises_are_in_the_report_and_in_the_status() -> None:
     status = json.loads(render_json("cutover", "complete", [opened], [closed], AT))
     assert (status["open"], status["closed"]) == (found["open"], found["closed"])
     assert (status["kind"], status["phase"], status["at"]) == ("Status", "complete", AT.isoformat())
+
+
+def test_edits_have_null_where_nothing_is_known() -> None:
+    told = Conflict("value", 0, 1, 5, Edit("value", "v", "DC2", AT, 7, AT), AT)
+    nameless = told._replace(edit=Edit("value", "v", "", AT, 7, AT))
+    edits = (told, nameless, Conflict("value", 0, 1, 5))
+    (outcome,) = document(report("apply", outcomes=(Outcome("k", "t", "revert", "changed", edits=edits),)))["outcomes"]
+    assert [(edit["on"], edit["at"], edit["version"]) for edit in outcome["edits"]] == [
+        ("DC2", AT.isoformat(), 7),
+        (None, AT.isoformat(), 7),
+        (None, None, None),
+    ]
+    assert outcome["edits"][0] | {"on": None} == outcome["edits"][1]
+    planned = document(report(plan=Plan("complete", edits={"k": edits})))
+    assert planned["edits"] == [{"key": "k", **edit} for edit in outcome["edits"]]

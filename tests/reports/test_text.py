@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console, RenderableType
 
 from reconciler.cli import output
+from reconciler.core.conflict import Conflict
+from reconciler.core.edit import Edit
 from reconciler.core.errors import NeedsPerson, Refused, Unreachable
 from reconciler.core.exposure import Exposure
 from reconciler.core.plan import Change, Plan
@@ -380,3 +382,50 @@ def test_terminal_gets_colours_unless_they_are_unwanted(monkeypatch: pytest.Monk
 def test_words_go_to_standard_error_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     output.stderr(f"{MARKUP} {BROKEN}", "bold red")
     assert capsys.readouterr() == ("", f"{MARKUP} {BROKEN}\n")
+
+
+# What somebody else changed.
+
+TOLD = Conflict("value", 0, 1, 5, Edit("value", "v", "DC2", AT, 7, AT), AT)
+UNKNOWN = Conflict("value", 0, 1, 5)
+
+
+def text_of(renderable: RenderableType) -> str:
+    console = Console(file=io.StringIO(), width=300)
+    console.print(renderable)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [(TOLD, "v was last changed on DC2 at 2026-11-20 18:00:00 UTC (version 7)"), (UNKNOWN, "is not known")],
+)
+@pytest.mark.parametrize(("policy", "became"), [("restore", "goes back to what it was"), ("keep", "stays as it is")])
+def test_a_run_says_what_somebody_else_changed_and_what_became_of_it(
+    edit: Conflict, says: str, policy: str, became: str
+) -> None:
+    wanted = Setting.model_validate({"name": "a", "value": 0, "on_conflict": policy})
+    made = (change(wanted, Setting(name="a", value=5)),) if policy == "restore" else ()
+    status: Any = "changed" if made else "unchanged"
+    shown = text_of(ApplyText(apply_report(Outcome("k", "a title", "revert", status, made, edits=(edit,)))))
+    assert f"changed by somebody else: value was 0, we set 1, found 5; {became}" in shown
+    assert says in shown
+
+
+def test_a_question_is_not_said_twice() -> None:
+    outcome = Outcome("k", "t", "revert", "waiting", error=NeedsPerson("it was changed"), edits=(TOLD,))
+    assert "changed by somebody else:" not in text_of(ApplyText(apply_report(outcome)))
+
+
+def test_a_plan_shows_what_stays_because_somebody_else_changed_it() -> None:
+    observed = Titled(name="kept", value=5)
+    plan = plan_report(unchanged=(observed.key,), observed={observed.key: observed}, edits={observed.key: (TOLD,)})
+    shown = text_of(PlanText(plan))
+    assert "= kept" in shown
+    assert "found 5; stays as it is" in shown
+
+
+def test_a_plan_shows_what_goes_back_although_somebody_else_changed_it() -> None:
+    wanted = Titled.model_validate({"name": "a", "value": 0, "on_conflict": "restore"})
+    found = change(wanted, Titled(name="a", value=5))
+    assert "DC2" in text_of(PlanText(plan_report(found, edits={found.key: (TOLD,)})))

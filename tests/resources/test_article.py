@@ -476,3 +476,12 @@ def test_every_migration_obeys_the_laws(
     )
     document["hosts"]["pes"] = {"domain": "source", "address": "srcdc2.source.lab"}
     laws(graph(document))
+
+
+def test_policies_of_the_migration_are_those_of_what_it_means() -> None:
+    found = graph(lab(lease="8h", on_conflict="restore"))
+    resources = [declaration.resource for declaration in found.declarations.values()]
+    assert {resource.on_conflict for resource in resources if not resource.barrier} == {"restore"}
+    leased = {resource.key for resource in resources if resource.lease == timedelta(hours=8)}
+    assert leased == {resource.key for resource in resources if resource.weakens}
+    assert leased
