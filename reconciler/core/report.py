@@ -56,6 +56,7 @@ class Report:
     closed: tuple[Obligation, ...] = ()
     where: Mapping[Key, str] = field(default_factory=dict)
     back: Mapping[Key, str] = field(default_factory=dict)
+    fenced: Mapping[str, str] = field(default_factory=dict)  # hosts that keep the writer's number, and why
 
     @property
     def exit_code(self) -> ExitCode:
@@ -65,6 +66,8 @@ class Report:
         codes = {_code(outcome) for outcome in self.outcomes}
         if not self.converged:
             codes.add(ExitCode.NOT_CONVERGED)
+        if self.fenced:
+            codes.add(ExitCode.REVERT_INCOMPLETE)
         return worst(codes)
 
     def _exit_code_of_plan(self) -> ExitCode:

@@ -40,6 +40,7 @@ def document(report: Report) -> dict[str, Any]:
         "outcomes": [_outcome(outcome, report) for outcome in report.outcomes],
         "open": [plain_obligation(obligation) for obligation in report.open],
         "closed": [plain_obligation(obligation) for obligation in report.closed],
+        "fenced": dict(report.fenced),
     }
 
 
