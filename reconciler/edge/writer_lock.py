@@ -90,7 +90,8 @@ class WriterLock:
             self._enter()
         self._beat_at = _now()
         self._stop = threading.Event()
-        threading.Thread(target=self._live, name="heart", daemon=True).start()
+        self._heart = threading.Thread(target=self._live, name="heart", daemon=True)
+        self._heart.start()
 
     def check(self) -> None:
         """Make sure that this is still the writer.
