@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.lab import ROLES, Lab, Ran
+from tests.e2e.lab import ROLES, Lab, Ran, Role
 from tests.lab.paused import CHANGES
 from tests.worker import address
 
@@ -113,7 +113,7 @@ def world(lab: Lab) -> dict[str, Any]:
     return found
 
 
-def carried_out(lab: Lab, since: dict[str, int]) -> list[str]:
+def carried_out(lab: Lab, since: dict[Role, int]) -> list[str]:
     """Return the changes that hosts have carried out since, but for those of the number of a writer."""
     return [
         f"{role}: {one}"
@@ -124,7 +124,7 @@ def carried_out(lab: Lab, since: dict[str, int]) -> list[str]:
     ]  # fmt: skip
 
 
-def usns(lab: Lab) -> dict[str, int]:
+def usns(lab: Lab) -> dict[Role, int]:
     return {role: (lab.source if role == "source" else lab.target).usn() for role in ROLES}
 
 
