@@ -81,6 +81,7 @@ def connected(
         log: The audit log; None where nothing will be changed.
         whatever: Go on without an audit log where it cannot be written: putting back is never held up by it.
     """
+    from reconciler.cli.fencing import fence_of
     from reconciler.core.audit import account_of
     from reconciler.core.limits import Permit
     from reconciler.edge.clock import SystemClock
@@ -91,7 +92,7 @@ def connected(
     secrets = Secrets(base)
     with ExitStack() as stack:
         stop = stack.enter_context(listening())
-        world = stack.enter_context(LiveWorld(targets, secrets, base))
+        world = stack.enter_context(LiveWorld(targets, secrets, base, fence_of(journal)))
         yield Tools(
             world, journal, SystemClock(), uuid.uuid4().hex[:12], listen=screen.tell, stopping=stop, permit=permit or Permit(),
             audit=_audit(stack, log, secrets, whatever), account_of=partial(account_of, targets),
@@ -146,11 +147,13 @@ def carry_out(
     detail: Mapping[str, object],
 ) -> Report:
     """Converge, and return what there is to say about it; the journal keeps that it ran."""
+    from reconciler.cli.fencing import lift, overtake
     from reconciler.core.report import Report
     from reconciler.engine.converge import converge
 
     journal, started = tools.journal, tools.clock.now()
     journal.record(verb, started, {"run": tools.run, "phase": scope.phase, **detail})
+    overtake(tools)
     try:
         result = converge(scope, tools)
     except UnsafePlan as refusal:
@@ -166,7 +169,7 @@ def carry_out(
         outcomes=tuple(result.outcomes), rounds=result.rounds, converged=result.converged, interrupted=result.interrupted,
         open=tuple(promise for promise in journal.obligations() if promise.changed_at),
         closed=tuple(promise for promise in journal.closed() if promise.closed_at and promise.closed_at >= started),
-        where=where, back=backs(journal),
+        where=where, back=backs(journal), fenced=lift(tools),
     )  # fmt: skip
     journal.record(
         verb + " ended", ended, {"run": tools.run, "exit_code": int(report.exit_code), "rounds": result.rounds}

@@ -165,7 +165,8 @@ def status(
     *,
     output: Output = "text",
 ) -> int:
-    """Show what is still to be put back, since when and until when, and what was. Only the journal is read."""
+    """Show what is still to be put back, since when and until when, what was, and who is at work. Only the journal is read."""
+    from reconciler.cli.fencing import plain_writer
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.journal_file import JournalFile
     from reconciler.reports.status import render_json, render_text
@@ -179,10 +180,11 @@ def status(
     remind(journal)
     opened = [obligation for obligation in journal.obligations() if obligation.changed_at]
     view = (name, phase, opened, journal.closed(), SystemClock().now())
+    writer = plain_writer(journal.writer())
     if output == "json":
-        screen.write(render_json(*view))
+        screen.write(render_json(*view, writer))
     else:
-        screen.stdout(render_text(*view, backs(journal)))
+        screen.stdout(render_text(*view, backs(journal), writer))
     return ExitCode.OK
 
 

@@ -103,6 +103,10 @@ class Stale(Refused):
     """A compare-and-set failed: somebody else moved the value. Observe again."""
 
 
+class Fenced(Refused):
+    """Another process has taken over this migration; what this one sends late is not carried out."""
+
+
 class UnexpectedAnswer(WorldError):
     """The answer cannot be read as the resource that was asked for. Never taken for absent."""
 

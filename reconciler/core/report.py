@@ -63,6 +63,7 @@ class Report:
     where: Mapping[Key, str] = field(default_factory=dict)
     back: Mapping[Key, str] = field(default_factory=dict)
     closing: Closing = field(default_factory=Closing)
+    fenced: Mapping[str, str] = field(default_factory=dict)  # hosts that keep the writer's number, and why
 
     @property
     def exit_code(self) -> ExitCode:
@@ -72,6 +73,8 @@ class Report:
         codes = {_code(outcome) for outcome in self.outcomes}
         if not self.converged:
             codes.add(ExitCode.NOT_CONVERGED)
+        if self.fenced:
+            codes.add(ExitCode.REVERT_INCOMPLETE)
         return worst(codes | self._exit_codes_of_closing(ended_well=codes <= {ExitCode.OK}))
 
     def _exit_code_of_plan(self) -> ExitCode:

@@ -10,6 +10,9 @@ from reconciler.core.query import Argument, Command, show
 
 Values = tuple[str | bytes, ...]
 
+REPLACED_WHOLE = ("ntsecuritydescriptor", "pwdlastset")
+"""Attributes that are written without naming the old value: that any other way is accepted is documented nowhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class AddEntry:
@@ -25,11 +28,18 @@ class AddEntry:
 
 @dataclass(frozen=True, slots=True)
 class AttributeChange:
-    """One attribute inside a modify. ``delete`` of the old value plus ``add`` of the new one is a compare-and-set."""
+    """One attribute inside a modify. ``delete`` of the old value plus ``add`` of the new one is a compare-and-set.
+
+    ``replace`` is none, and would let a late writer overwrite what came after it.
+    """
 
     attribute: str
     operation: Literal["add", "delete", "replace"]
     values: Values = ()
+
+    def __post_init__(self) -> None:
+        if self.operation == "replace" and self.attribute.lower() not in REPLACED_WHOLE:
+            raise ValueError(f"{self.attribute} is replaced without its old value: delete that and add the new one")
 
     def __str__(self) -> str:
         shown = ", ".join(f"<{len(v)} bytes>" if isinstance(v, bytes) else v for v in self.values)

@@ -83,8 +83,11 @@ class Directory:
         except _Broken:
             return self._search(query)
 
-    def write(self, effect: Write) -> None:
+    def write(self, effect: Write, check: Callable[[], None] = lambda: None) -> None:
         """Carry out one write, once.
+
+        Args:
+            check: Called last before it is sent; raises where it must not be.
 
         Raises:
             Unreachable: With ``sent`` where it may have been carried out.
@@ -92,6 +95,7 @@ class Directory:
             Refused: With the LDAP result name as code.
         """
         with self._line(fresh=True) as line:
+            check()
             try:
                 _send(line.connection, effect)
             except MALFORMED as error:

@@ -19,10 +19,12 @@ from reconciler.core.resource import Key
 from reconciler.edge.journal_schema import VERSION
 from reconciler.edge.journal_storage import (
     BUSY_TIMEOUT_MS,
+    check_epoch,
     claim,
     configure,
     empty,
     migrate,
+    naming,
     prepare_directory,
     prepare_file,
     transaction,
@@ -30,7 +32,7 @@ from reconciler.edge.journal_storage import (
     upgraded_copy,
     version_of,
 )
-from reconciler.edge.writer_lock import WriterLock
+from reconciler.edge.writer_lock import Holder, WriterLock, holder_of
 
 _NOTE = "INSERT INTO facts VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, at = excluded.at"
 _KEEP = (
@@ -49,11 +51,16 @@ _OBLIGATION = (
 
 
 class JournalFile:
-    """The journal of one state file. Safe to use from several threads; a context manager."""
+    """The journal of one state file. Safe to use from several threads; a context manager.
 
-    def __init__(self, path: Path, connection: apsw.Connection, lock: WriterLock | None) -> None:
+    Attributes:
+        epoch: The number of this writer; 0 where it only reads.
+    """
+
+    def __init__(self, path: Path, connection: apsw.Connection, lock: WriterLock | None, epoch: int = 0) -> None:
         """Use ``open`` or ``read_only``."""
         self.path = path
+        self.epoch = epoch
         self._connection = connection
         self._lock = lock
         self._turn = threading.RLock()
@@ -72,18 +79,19 @@ class JournalFile:
         """
         with translated(path):
             prepare_directory(path.parent)
-            lock = WriterLock(path.with_name(path.name + ".lock"), holder)
+            lock = WriterLock(_lock_path(path), holder)
         try:
-            with translated(path):
+            with translated(path), naming(lock.took_over, path):
                 prepare_file(path)
                 connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
                 configure(connection, path)
                 migrate(connection, path)
-                claim(connection, path, state_name)
+                epoch = claim(connection, path, state_name, lock)
+            lock.settle()
         except BaseException:
             lock.release()
             raise
-        return cls(path, connection, lock)
+        return cls(path, connection, lock, epoch)
 
     @classmethod
     def read_only(cls, path: Path) -> Self:
@@ -119,6 +127,26 @@ class JournalFile:
             self._connection.close()
             if self._lock is not None:
                 self._lock.release()
+
+    @property
+    def took_over(self) -> Holder | None:
+        """The writer that still lives, and whose place this one took; None for an ordinary start."""
+        return self._lock.took_over if self._lock is not None else None
+
+    def writer(self) -> Holder | None:
+        """Return who writes to this journal at present, None where nobody does."""
+        with translated(self.path):
+            return holder_of(_lock_path(self.path))
+
+    def check_writer(self) -> None:
+        """Make sure that this is still the one writer.
+
+        Raises:
+            JournalError: Another process has taken over, or may have; or this journal is only read.
+        """
+        if self._lock is None:
+            raise JournalError("this journal was opened for reading only", where=str(self.path))
+        self._lock.check()
 
     def facts(self, prefix: str) -> dict[str, Json]:
         """Return facts whose key starts with ``prefix``."""
@@ -182,7 +210,13 @@ class JournalFile:
         if self._lock is None:
             raise JournalError("this journal was opened for reading only", where=str(self.path))
         with self._turn, translated(self.path), transaction(self._connection):
+            check_epoch(self._connection, self.path, self.epoch)
+            self._lock.check()
             self._connection.executemany(sql, rows)
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def _obligation(row: tuple[Any, ...]) -> Obligation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -13,8 +14,11 @@ import apsw
 
 from reconciler.core.errors import JournalError
 from reconciler.edge.journal_schema import APPLICATION_ID, MIGRATIONS, VERSION, VERSION_TABLE
+from reconciler.edge.writer_lock import Holder, WriterLock
 
 BUSY_TIMEOUT_MS = 10_000
+TOOK_OVER = "took over"
+"""The event in the history that says when the number of the writer went up."""
 
 
 def configure(connection: apsw.Connection, path: Path) -> None:
@@ -64,18 +68,44 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
             connection.execute("INSERT INTO schema_version VALUES (?, ?)", (version + 1, datetime.now(UTC).isoformat()))
 
 
-def claim(connection: apsw.Connection, path: Path, state_name: str) -> None:
-    """Make this the journal of one state, or refuse it as that of another."""
-    owner = connection.execute("SELECT state FROM owner").get
-    if owner is None:
-        with transaction(connection):
+def claim(connection: apsw.Connection, path: Path, state_name: str, lock: WriterLock) -> int:
+    """Make this the journal of one state, or refuse it as that of another; return the number of its writer.
+
+    The number goes up where the lock was taken from a process that lives: what that one wrote down as its own no
+    longer counts. An ordinary start writes nothing here.
+    """
+    with transaction(connection):
+        lock.check()  # inside: who takes over after this has to wait for the end of the transaction
+        row = next(iter(connection.execute("SELECT state, epoch FROM owner")), None)
+        if row is None:
             connection.execute("INSERT INTO owner (state) VALUES (?)", (state_name,))
-    elif owner != state_name:
-        raise JournalError(
-            f"this is the journal of '{owner}', not of '{state_name}'",
-            where=str(path),
-            do="give each state its own journal",
-        )
+            row = (state_name, 1)
+        owner, epoch = str(row[0]), int(str(row[1]))
+        if owner != state_name:
+            raise JournalError(
+                f"this is the journal of '{owner}', not of '{state_name}'",
+                where=str(path),
+                do="give each state its own journal",
+            )
+        if lock.took_over is None:
+            return epoch
+        connection.execute("UPDATE owner SET epoch = ?", (epoch + 1,))
+        detail = {"from": str(lock.took_over), "silent_since": lock.took_over.last_sign.isoformat(), "epoch": epoch + 1}
+        values = (datetime.now(UTC).isoformat(), TOOK_OVER, json.dumps(detail))
+        connection.execute("INSERT INTO history (at, event, detail) VALUES (?, ?, ?)", values)
+    return epoch + 1
+
+
+def check_epoch(connection: apsw.Connection, path: Path, epoch: int) -> None:
+    """Refuse to write for a process that another one has taken over from; called inside the transaction."""
+    if connection.execute("SELECT epoch FROM owner").get == epoch:
+        return
+    at = connection.execute("SELECT max(at) FROM history WHERE event = ?", (TOOK_OVER,)).get
+    raise JournalError(
+        f"another process took over at {at}; this one writes nothing more",
+        where=str(path),
+        do="`reconcile status` says how it stands; run the command again once the other one has ended",
+    )
 
 
 def empty() -> apsw.Connection:
@@ -141,6 +171,21 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+@contextmanager
+def naming(paused: Holder | None, path: Path) -> Iterator[None]:
+    """Say whom to end where a process that was taken over from sleeps in the middle of a write."""
+    try:
+        yield
+    except (apsw.BusyError, apsw.LockedError) as error:
+        if paused is None:
+            raise
+        raise JournalError(
+            f"the writer that gives no sign of life is in the middle of a write to this journal: {paused}",
+            where=str(path),
+            do=f"end process {paused.pid}, and start again; nothing was changed",
+        ) from error
 
 
 @contextmanager

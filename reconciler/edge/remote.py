@@ -8,11 +8,12 @@ from contextlib import suppress
 
 from pypsrp.wsman import WSMan
 
-from reconciler.core.errors import Refused, UnexpectedAnswer
+from reconciler.core.errors import Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Command, Row, Rows, Search
 from reconciler.core.targets import Targets
 from reconciler.core.values import Dn
 from reconciler.edge.accounts import Accounts
+from reconciler.edge.guard import Guard
 from reconciler.edge.psrp_connection import Gate, open_wsman
 from reconciler.edge.psrp_errors import NATIVE_ERRORS, Failure, refused
 from reconciler.edge.psrp_session import Answer, Session, Statement
@@ -37,21 +38,28 @@ class Hosts:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
-    def run(self, command: Command) -> Rows:
+    def run(self, command: Command, guard: Guard | None = None) -> Rows:
         """Run a command and return its rows.
 
+        Args:
+            guard: Goes first in the same message, so that nothing can come between the two; where it does not hold, the
+                command is not run.
+
         Raises:
+            Fenced: The guard does not hold.
             Unreachable: With ``sent`` where it may have run.
             AuthenticationFailed: The credential is not accepted.
             Refused: It wrote errors other than ``command.absent``, or ended with another code than ``command.ok_exit_codes``.
             UnexpectedAnswer: The answer cannot be read.
         """
         session = self._session(command.host)
-        statements = [self._statement(command)]
+        statements = [self._statement(one) for one in ((guard.command, command) if guard else (command,))]
         if command.native:
             statements.append(LAST_EXIT_CODE)
         answer = session.run(statements, timeout_s=command.timeout_s, repeatable=command.repeatable)
         failures = [Failure.of(record, self._accounts.scrub) for record in answer.errors]
+        if guard is not None:
+            answer = guard.passed(answer, failures)
         return self._native(command, answer, failures) if command.native else self._cmdlet(command, answer, failures)
 
     def drop(self, host: str) -> None:
@@ -76,6 +84,10 @@ class Hosts:
             return self._sessions[host]
 
     def _new(self, host: str) -> Session:
+        if host not in self._targets.hosts:
+            raise Unreachable(
+                f"the state file no longer says how to reach '{host}'", target=host, do="put it back under `hosts`"
+            )
         declared = self._targets.hosts[host]
         credential = declared.credential or self._targets.domains[declared.domain].credential
 

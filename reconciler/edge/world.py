@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconciler.core.errors import Unreachable
+from reconciler.core.errors import Unreachable, WorldError
 from reconciler.core.query import Command, Query, Rows, Search
 from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, ModifyEntry, Restart, RunTask
 from reconciler.core.targets import Targets
@@ -17,6 +17,7 @@ from reconciler.edge import files
 from reconciler.edge.accounts import Account, Accounts, Vault
 from reconciler.edge.controllers import recorded_controllers
 from reconciler.edge.directory import Directory
+from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.loggers import quiet_libraries
@@ -34,12 +35,14 @@ class LiveWorld:
         targets: Domains, hosts and credentials of the state file.
         secrets: Opens references to secrets.
         base: Directory of the state file; relative paths in it start there.
+        fence: Keeps late writes of a process that was taken over from out; None where nothing is changed.
     """
 
-    def __init__(self, targets: Targets, secrets: Vault, base: Path) -> None:
+    def __init__(self, targets: Targets, secrets: Vault, base: Path, fence: Fence | None = None) -> None:
         quiet_libraries()
         self._targets = targets
         self._base = base
+        self._fence = fence
         self._accounts = Accounts(targets, secrets)
         self._realms = Realms()
         self._names = {name: Names(domain.nameservers, name) for name, domain in targets.domains.items()}
@@ -74,6 +77,8 @@ class LiveWorld:
         if isinstance(query, Search):
             return self._answering(query.domain, query.controller).search(query)
         if isinstance(query, Command):
+            if self._fence is not None:
+                self._fence.before_asking(query.host, self._hosts.run)
             return self._hosts.run(query)
         raise TypeError(f"the world cannot answer {type(query).__name__}")
 
@@ -93,20 +98,36 @@ class LiveWorld:
         """Carry out an effect, as ``core.ports.World`` says."""
         match effect:
             case AddEntry() | ModifyEntry() | DeleteEntry():
-                self._directories[effect.domain].write(effect)
+                self._directories[effect.domain].write(effect, self._check)
                 return ()
             case Command():
-                return self._hosts.run(effect)
+                return self._send(effect)
             case CopyFile():
-                files.copy(self._hosts.run, effect)
+                files.copy(self._send, effect)
                 return ()
             case Restart():
                 self._restart(effect)
                 return ()
             case RunTask():
                 username = self._targets.credentials[effect.credential].username
-                return run_task(self._hosts.run, effect, username)
+                return run_task(self._send, effect, username)
         raise TypeError(f"the world cannot do {type(effect).__name__}")
+
+    def overtake(self) -> dict[str, WorldError]:
+        """Shut out the writer that was taken over from, host by host; return the hosts where that failed, and why."""
+        return self._fence.overtake(self._hosts.run) if self._fence is not None else {}
+
+    def lift(self) -> dict[str, WorldError]:
+        """Leave no trace of the writer on any host; return the hosts where that failed, and why."""
+        return self._fence.lift(self._hosts.run) if self._fence is not None else {}
+
+    def _send(self, command: Command) -> Rows:
+        """Run one command of an effect."""
+        return self._hosts.run(command) if self._fence is None else self._fence.send(command, self._hosts.run)
+
+    def _check(self) -> None:
+        if self._fence is not None:
+            self._fence.check()
 
     def _restart(self, effect: Restart) -> None:
         domain = self._targets.hosts[effect.host].domain
@@ -121,7 +142,7 @@ class LiveWorld:
             return self._directories[domain].serves(self._doors_of(domain, name))
 
         with self._restarting:  # never two at a time
-            restart(Ways(self._hosts.run, drop, serves), effect)
+            restart(Ways(self._send, drop, serves), effect)
 
     def _answering(self, name: str, controller: str) -> Directory:
         """Return the directory of a domain: by whichever controller, or by one alone, without another in its place."""

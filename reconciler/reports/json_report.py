@@ -51,6 +51,7 @@ def document(report: Report) -> dict[str, Any]:
         "exposure": [_exposure(exposure) for exposure in (plan.exposure if plan else ())],
         "weighted_minutes": round(_weighted(report), 3),
         **closing_json(report.closing),
+        "fenced": dict(report.fenced),
     }
 
 

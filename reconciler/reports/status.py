@@ -21,11 +21,14 @@ def render_text(
     closed: Sequence[Obligation],
     now: datetime,
     back: Mapping[str, str],
+    writer: Mapping[str, str | int] | None = None,
 ) -> RenderableType:
     """Return it for a person."""
     parts: list[RenderableType] = [
         Text(f"{state}: {f'phase {phase} in the state file' if phase else 'as the journal says'}", style="bold")
     ]
+    if writer is not None:
+        parts.append(Text(_at_work(writer), style="yellow"))
     if opened:
         parts += [Text("\nStill to be put back:", style="bold yellow"), open_table(opened, now, back)]
     else:
@@ -36,7 +39,12 @@ def render_text(
 
 
 def render_json(
-    state: str, phase: str | None, opened: Sequence[Obligation], closed: Sequence[Obligation], now: datetime
+    state: str,
+    phase: str | None,
+    opened: Sequence[Obligation],
+    closed: Sequence[Obligation],
+    now: datetime,
+    writer: Mapping[str, str | int] | None = None,
 ) -> str:
     """Return it for a program, with a final newline."""
     document = {
@@ -45,7 +53,17 @@ def render_json(
         "state": state,
         "phase": phase,
         "at": now.isoformat(),
+        "writer": None if writer is None else dict(writer),
         "open": [plain_obligation(obligation) for obligation in opened],
         "closed": [plain_obligation(obligation) for obligation in closed],
     }
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _at_work(writer: Mapping[str, str | int]) -> str:
+    if not writer["holder"]:
+        return f"somebody is at work who has not said who it is; last sign of life {writer['last_sign']}"
+    return (
+        f"at work: {writer['holder']} (process {writer['pid']} on {writer['host']}, since {writer['since']}), "
+        f"last sign of life {writer['last_sign']}"
+    )

@@ -27,6 +27,7 @@ from reconciler.core.errors import (
     Unreachable,
 )
 from reconciler.core.exit_codes import ExitCode
+from reconciler.edge.journal_file import JournalFile
 from tests.declared import LAB, ROOT, lab, registry, write
 
 VERBS = ["validate", "plan", "apply", "drift", "graph", "status"]
@@ -257,6 +258,17 @@ def test_status_without_a_journal_owes_nothing_and_makes_none(reconcile: Reconci
     found = json.loads(reconcile("status", path, "--output", "json").out)
     assert (found["kind"], found["open"], found["closed"]) == ("Status", [], [])
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_status_names_who_is_at_work(reconcile: Reconcile, tmp_path: Path) -> None:
+    path = write(tmp_path, {**lab(), "journal": "journal"})
+    with JournalFile.open(tmp_path / "journal" / "source-to-target.db", "source-to-target", holder="apply elsewhere"):
+        said = reconcile("status", path)
+        assert f"at work: apply elsewhere (process {os.getpid()} on " in said.out
+        assert "last sign of life 20" in said.out
+        writer = json.loads(reconcile("status", path, "--output", "json").out)["writer"]
+        assert (writer["holder"], writer["pid"]) == ("apply elsewhere", os.getpid())
+    assert json.loads(reconcile("status", path, "--output", "json").out)["writer"] is None
 
 
 @pytest.mark.parametrize("draft", ["2020-12", "draft-07"])

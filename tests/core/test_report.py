@@ -126,3 +126,10 @@ def test_every_exit_code_has_its_rank() -> None:
     assert worst(()) is ExitCode.OK
     assert worst([ExitCode.DRIFT, ExitCode.OK]) is ExitCode.DRIFT
     assert worst(ExitCode) is ExitCode.ERROR
+
+
+def test_number_of_the_writer_that_stays_on_a_host_is_something_not_put_back() -> None:
+    report = Report(
+        "apply", "r", "s", "complete", AT, AT, outcomes=(outcome("unchanged"),), fenced={"pdc": "no answer"}
+    )
+    assert report.exit_code == ExitCode.REVERT_INCOMPLETE

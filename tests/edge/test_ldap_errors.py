@@ -13,7 +13,7 @@ from reconciler.edge.ldap_search import NamingContexts
 
 ADD, DELETE = AttributeChange("member", "add", ("CN=a",)), AttributeChange("member", "delete", ("CN=a",))
 SWAP = (AttributeChange("scope", "delete", ("1",)), AttributeChange("scope", "add", ("2",)))
-REPLACE = (AttributeChange("description", "replace", ("x",)),)
+REPLACE = (AttributeChange("pwdLastSet", "replace", ("-1",)),)
 
 
 @pytest.mark.parametrize(
