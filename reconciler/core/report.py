@@ -9,6 +9,7 @@ from typing import Literal
 
 from reconciler.core.certificate import Closing
 from reconciler.core.conflict import Conflict
+from reconciler.core.drift import Drift
 from reconciler.core.errors import AuthenticationFailed, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode, worst
 from reconciler.core.plan import Change, Direction, Plan
@@ -63,6 +64,7 @@ class Report:
     where: Mapping[Key, str] = field(default_factory=dict)
     back: Mapping[Key, str] = field(default_factory=dict)
     closing: Closing = field(default_factory=Closing)
+    drifts: tuple[Drift, ...] = ()
     fenced: Mapping[str, str] = field(default_factory=dict)  # hosts that keep the writer's number, and why
 
     @property
