@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from reconciler.core.graph import Graph
 from reconciler.core.resource import Declaration
 from reconciler.core.values import Phase, Sid
-from reconciler.engine.converge import Result, Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Result, Tools
 from reconciler.resources.kinds import revive
 from reconciler.resources.security_descriptor import Ace, Descriptor
 from tests.crash.schedules import SimulatedJournal, StoppedClock, article, without_threads

@@ -13,8 +13,10 @@ from reconciler.core.graph import Graph
 from reconciler.core.report import Outcome
 from reconciler.core.resource import After, Declaration, Resource
 from reconciler.core.values import PHASES, Phase
-from reconciler.engine.converge import FAILED_REVERT, Tools, converge, plan_only
+from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import scope
+from reconciler.engine.promises import FAILED_REVERT
+from reconciler.engine.run import Tools
 from tests.fake_journal import MemoryJournal
 from tests.fake_world import FakeClock, FakeWorld, Reboot, Setting, revive
 

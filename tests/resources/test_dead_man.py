@@ -23,8 +23,9 @@ from reconciler.core.resource import Declaration, Resource, differences
 from reconciler.core.saved_plan import planned
 from reconciler.core.secret import Template
 from reconciler.core.steps import Effect, Step
-from reconciler.engine.converge import Result, Tools, converge, plan_only
+from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Result, Tools
 from reconciler.lab.windows.task_xml import exported, parse_task, split_arguments
 from reconciler.resources.dead_man import DEFAULT, switch_fact, task_name
 from reconciler.resources.kinds import revive
