@@ -1,0 +1,122 @@
+"""Starts the real program often and cheaply: a process that has imported everything forks once per start.
+
+`python -m tests.lab.starts` takes one JSON list of arguments per line, answers with the process id of the program, and, once
+that ended, with its exit code (the negative number of the signal that killed it). What is forked has run nothing yet: it opens
+its own sockets, its own journal, its own lock. Nothing of the program is replaced.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import reconciler
+
+ROOT = Path(__file__).parents[2]
+LONGEST_S = 120
+
+
+@dataclass(frozen=True)
+class Started:
+    """How one start ended, and how long it lived."""
+
+    code: int
+    seconds: float
+
+    @property
+    def killed(self) -> bool:
+        return self.code == -signal.SIGKILL
+
+
+class Starts:
+    """The fork server, seen from outside.
+
+    Args:
+        log: Where the programs write what they say.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._ask: IO[bytes] = process.stdin
+        self._answers: IO[bytes] = process.stdout
+        self.log = log
+
+    def run(self, *arguments: str | Path, kill_after: float = LONGEST_S) -> Started:
+        """Start the program; kill it by SIGKILL once it lived so long."""
+        self._ask.write(json.dumps([str(self.log), *map(str, arguments)]).encode() + b"\n")
+        begin = time.monotonic()
+        program = os.pidfd_open(int(self._answers.readline()))  # never another process that got the same number
+        self._ask.write(b"held\n")
+        try:
+            ended, _, _ = select.select([self._answers], [], [], kill_after)
+            if not ended:
+                signal.pidfd_send_signal(program, signal.SIGKILL)
+            code = int(self._answers.readline())
+        finally:
+            os.close(program)
+        return Started(code, time.monotonic() - begin)
+
+
+@contextmanager
+def starts(log: Path) -> Iterator[Starts]:
+    """Run a fork server."""
+    command = [sys.executable, "-m", "tests.lab.starts"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        yield Starts(process, log)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
+        if not module.name.startswith("reconciler.lab") and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for line in iter(sys.stdin.readline, ""):
+        log, *arguments = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _become(log, arguments)
+        _say(pid)
+        sys.stdin.readline()  # not taken off the list of processes before it is held by something better than its number
+        _, status = os.waitpid(pid, 0)
+        _say(os.waitstatus_to_exitcode(status))
+
+
+def _say(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+def _become(log: str, arguments: list[str]) -> None:
+    from reconciler.cli.main import main as program
+
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number, place in ((nothing, 0), (file, 1), (file, 2)):
+        os.dup2(number, place)
+    os.closerange(3, 256)
+    code = 70
+    try:
+        code = program(arguments)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
