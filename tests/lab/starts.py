@@ -16,16 +16,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import reconciler
+from tests.e2e.lab import PROGRAM
 
 ROOT = Path(__file__).parents[2]
-LONGEST_S = 120
+LONGEST_S = 120.0
+LOOK_EVERY_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,37 @@ class Started:
     @property
     def killed(self) -> bool:
         return self.code == -signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a program is to die.
+
+    Attributes:
+        after_s: So long after its start, or after ``grows`` grew.
+        grows: A file that it writes to.
+    """
+
+    after_s: float = LONGEST_S
+    grows: Path | None = None
+
+    def comes(self, ended: Callable[[float], bool]) -> bool:
+        """Wait for the moment; return whether it came before the program ended.
+
+        Args:
+            ended: Waits so many seconds for the end of the program.
+        """
+        size = self._size()
+        while self.grows is not None and self._size() == size:
+            if ended(LOOK_EVERY_S):
+                return False
+        return not ended(self.after_s)
+
+    def _size(self) -> int:
+        return self.grows.stat().st_size if self.grows is not None and self.grows.exists() else 0
+
+
+LIVES = Moment()
 
 
 class Starts:
@@ -54,20 +87,36 @@ class Starts:
         self._answers: IO[bytes] = process.stdout
         self.log = log
 
-    def run(self, *arguments: str | Path, kill_after: float = LONGEST_S) -> Started:
-        """Start the program; kill it by SIGKILL once it lived so long."""
+    def run(self, *arguments: str | Path, dies: Moment = LIVES) -> Started:
+        """Start the program; kill it by SIGKILL at that moment."""
         self._ask.write(json.dumps([str(self.log), *map(str, arguments)]).encode() + b"\n")
         begin = time.monotonic()
         program = os.pidfd_open(int(self._answers.readline()))  # never another process that got the same number
         self._ask.write(b"held\n")
         try:
-            ended, _, _ = select.select([self._answers], [], [], kill_after)
-            if not ended:
+            if dies.comes(lambda seconds: bool(select.select([self._answers], [], [], seconds)[0])):
                 signal.pidfd_send_signal(program, signal.SIGKILL)
             code = int(self._answers.readline())
         finally:
             os.close(program)
         return Started(code, time.monotonic() - begin)
+
+    def execute(self, *arguments: str | Path, dies: Moment = LIVES) -> Started:
+        """Do the same with the installed program, executed anew."""
+        begin = time.monotonic()
+        with (
+            self.log.open("ab") as log,
+            subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process,
+        ):
+
+            def ended(seconds: float) -> bool:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(seconds)
+                return process.returncode is not None
+
+            if dies.comes(ended):
+                process.kill()
+        return Started(process.returncode, time.monotonic() - begin)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,9 +22,9 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.lab import PROGRAM, ROLES, Lab
+from tests.e2e.lab import ROLES, Lab
 from tests.e2e.picture import picture
-from tests.lab.starts import Started, Starts, starts
+from tests.lab.starts import Moment, Starts, starts
 from tests.worker import address
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("kill-nine"), pytest.mark.timeout(0)]
@@ -33,8 +32,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("kill-nine"), pytest.mark
 KILLS = int(os.environ.get("RECONCILE_KILLS", "300"))
 SEED = int(os.environ.get("RECONCILE_SEED") or random.randrange(10**6))
 USERS = 4
-MIGRATING, GOING_BACK = 15, 11  # kills of one migration
+MIGRATING, GOING_BACK = 19, 14  # kills of one migration
 EXECUTED_EVERY = 15  # so many starts: the installed program, executed anew; the others are forked
+SOON_S = 0.7
 SERVES_WITHIN_S = 60.0
 ONCE = {
     "netdom.exe", "admt.exe", "Start-Process", "New-Item", "Remove-Item", "Start-Service", "Stop-Service", "Restart-Computer",
@@ -78,21 +78,37 @@ class Killer:
         self.lab, self.program, self.chance = lab, program, random.Random(seed)
         self.count = Count()
 
-    def kill(self, longest_s: float, during: str, *arguments: str | Path) -> None:
-        """Let the program live for a random time; one that ends before is no kill."""
-        life, count = self.chance.uniform(0, longest_s), self.count
-        executes, before = count.kills % EXECUTED_EVERY == EXECUTED_EVERY - 1, len(records(self.lab))
-        ended = self._execute(life, *arguments) if executes else self.program.run(*arguments, kill_after=life)
+    def migration(self, during: str, kills: int, undisturbed_s: float, *arguments: str | Path) -> None:
+        """Kill it so many times on its way, then let it live.
+
+        The first may be hit anywhere in the whole run. Each later one finds a part done and is hit soon after it began to
+        look, or soon after it sent something; once there is nothing left to send, only while it looks.
+        """
+        self.kill(during, Moment(self.chance.uniform(0, undisturbed_s)), *arguments)
+        works = True
+        for _ in range(kills - 1):
+            if works and self.chance.random() < 0.6:
+                works = self.kill(during, Moment(self.chance.uniform(0, SOON_S), audit_log(self.lab)), *arguments)
+            else:
+                self.kill(during, Moment(self.chance.uniform(0, SOON_S)), *arguments)
+        self.live(*arguments)
+
+    def kill(self, during: str, moment: Moment, *arguments: str | Path) -> bool:
+        """Start it to die at a moment; one that ends before is no kill. Return whether it was one."""
+        count, before = self.count, len(records(self.lab))
+        executes = count.kills % EXECUTED_EVERY == EXECUTED_EVERY - 1
+        ended = (self.program.execute if executes else self.program.run)(*arguments, dies=moment)
         if not ended.killed:
             count.survived += 1
-            return
-        count.lives.append(life)
+            return False
+        count.lives.append(ended.seconds)
         count.during[during] += 1
         count.executed += executes
         sent = [one for one in records(self.lab)[before:] if one["event"] != "read"]
         count.unsent += not sent
         if sent and sent[-1]["event"] == "sending":
             count.effects[f"{sent[-1]['direction']} {sent[-1]['key']}"] += 1
+        return True
 
     def live(self, *arguments: str | Path) -> None:
         """Run the program undisturbed, as soon as the hosts are up that a dead one may have restarted."""
@@ -102,23 +118,14 @@ class Killer:
         said = self.program.log.read_bytes()[place:].decode()
         assert ended.code == 0, f"seed {SEED}: {arguments} ended with {ended.code}\n{said}"
 
-    def _execute(self, life: float, *arguments: str | Path) -> Started:
-        begin = time.monotonic()
-        with (
-            self.program.log.open("ab") as log,
-            subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log) as process,
-        ):
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(life)
-            process.kill()
-        return Started(process.returncode, time.monotonic() - begin)
+
+def audit_log(lab: Lab) -> Path:
+    return lab.directory / "journal" / "source-to-target.audit.jsonl"
 
 
 def records(lab: Lab) -> list[dict[str, Any]]:
     """Return what the audit log holds; a line that was cut short is none."""
-    lines = [
-        line for path in (lab.directory / "journal").glob("*.audit.jsonl") for line in path.read_bytes().splitlines()
-    ]
+    lines = audit_log(lab).read_bytes().splitlines() if audit_log(lab).exists() else []
     found = []
     for line in lines:
         with suppress(ValueError):
@@ -237,13 +244,8 @@ def test_killed_at_random_moments_nothing_is_open_and_nothing_is_twice(
         if count.migrations % 3 == 2:
             back = ("revert", ("revert", lab.directory / "journal" / "source-to-target.db"))
         count.migrations += 1
-        # The first may be hit anywhere in its whole run; the later ones find part of it done, and get so much further.
-        for number in range(MIGRATING):
-            killer.kill(model.migrate_s if number == 0 else model.migrate_s / 4, "migrate", "apply", migrate)
-        killer.live("apply", migrate)
-        for number in range(GOING_BACK):
-            killer.kill(model.back_s if number == 0 else model.back_s / 3, back[0], *back[1])
-        killer.live(*back[1])
+        killer.migration("migrate", MIGRATING, model.migrate_s, "apply", migrate)
+        killer.migration(back[0], GOING_BACK, model.back_s, *back[1])
         judge(lab, model)
     text = f"seed {SEED}: {count}; {time.monotonic() - begin:.0f} s"
     sys.stdout.write(text + "\n")
