@@ -32,10 +32,10 @@ pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("kill-nine"), pytest.mark
 KILLS = int(os.environ.get("RECONCILE_KILLS", "300"))
 SEED = int(os.environ.get("RECONCILE_SEED") or random.randrange(10**6))
 USERS = 4
-MIGRATING, GOING_BACK = 19, 14  # kills of one migration
+MIGRATING, GOING_BACK = 18, 12  # kills of one migration
 EXECUTED_EVERY = 15  # so many starts: the installed program, executed anew; the others are forked
-SOON_S = 0.7
-SERVES_WITHIN_S = 60.0
+LOOKING_S, SENDING_S = 0.7, 0.3  # within which it is hit after it was started, or after it first sent something
+SERVES_WITHIN_S = 120.0
 ONCE = {
     "netdom.exe", "admt.exe", "Start-Process", "New-Item", "Remove-Item", "Start-Service", "Stop-Service", "Restart-Computer",
     "Add-LocalGroupMember", "Remove-LocalGroupMember",
@@ -88,9 +88,9 @@ class Killer:
         works = True
         for _ in range(kills - 1):
             if works and self.chance.random() < 0.6:
-                works = self.kill(during, Moment(self.chance.uniform(0, SOON_S), audit_log(self.lab)), *arguments)
+                works = self.kill(during, Moment(self.chance.uniform(0, SENDING_S), audit_log(self.lab)), *arguments)
             else:
-                self.kill(during, Moment(self.chance.uniform(0, SOON_S)), *arguments)
+                self.kill(during, Moment(self.chance.uniform(0, LOOKING_S)), *arguments)
         self.live(*arguments)
 
     def kill(self, during: str, moment: Moment, *arguments: str | Path) -> bool:
