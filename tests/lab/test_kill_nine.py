@@ -17,13 +17,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pypsrp.exceptions import WinRMError
 
-from tests.e2e.lab import ROLES, Lab
+from tests.e2e.lab import ROLES, Lab, Role
 from tests.e2e.picture import picture
+from tests.e2e.windows import CommandFailed
 from tests.lab.starts import Moment, Starts, starts
 from tests.worker import address
 
@@ -34,7 +37,7 @@ SEED = int(os.environ.get("RECONCILE_SEED") or random.randrange(10**6))
 USERS = 4
 MIGRATING, GOING_BACK = 18, 12  # kills of one migration
 EXECUTED_EVERY = 15  # so many starts: the installed program, executed anew; the others are forked
-LOOKING_S, SENDING_S = 0.7, 0.3  # within which it is hit after it was started, or after it first sent something
+LOOKING_S, SENDING_S = 0.7, 0.7  # within which it is hit after it was started, or after it first sent something
 SERVES_WITHIN_S = 120.0
 ONCE = {
     "netdom.exe", "admt.exe", "Start-Process", "New-Item", "Remove-Item", "Start-Service", "Stop-Service", "Restart-Computer",
@@ -87,7 +90,7 @@ class Killer:
         self.kill(during, Moment(self.chance.uniform(0, undisturbed_s)), *arguments)
         works = True
         for _ in range(kills - 1):
-            if works and self.chance.random() < 0.6:
+            if works and self.chance.random() < 0.5:
                 works = self.kill(during, Moment(self.chance.uniform(0, SENDING_S), audit_log(self.lab)), *arguments)
             else:
                 self.kill(during, Moment(self.chance.uniform(0, LOOKING_S)), *arguments)
@@ -134,19 +137,33 @@ def records(lab: Lab) -> list[dict[str, Any]]:
 
 
 def wait_until_served(lab: Lab) -> None:
-    """Wait until both hosts and both directories answer."""
+    """Wait until both hosts and both directories answer, and no restart is to come that was ordered before."""
     deadline = time.monotonic() + SERVES_WITHIN_S
     while True:
         try:
-            for role in ROLES:
-                with lab.windows(role) as windows:
-                    windows.exists("C:\\")
             lab.source.usn(), lab.target.usn()
-            return
-        except Exception:
+            if all(booted(lab, role) >= restarted(lab, role) for role in ROLES):
+                return
+        except (CommandFailed, WinRMError, OSError, AssertionError):  # requests' errors are OSErrors
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.1)
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def booted(lab: Lab, role: Role) -> datetime:
+    """Return when a host was started."""
+    with lab.windows(role) as windows:
+        (system,) = windows.run("Get-CimInstance", ClassName="Win32_OperatingSystem")
+        return datetime.fromisoformat(str(system.adapted_properties["LastBootUpTime"]))
+
+
+def restarted(lab: Lab, role: Role) -> datetime:
+    """Return when somebody last ordered its restart, which does not come at once."""
+    orders = [
+        one["time"] for one in lab.commands(role) if one["command"] == "Restart-Computer" and one["outcome"] == "ok"
+    ]
+    return datetime.fromisoformat(orders[-1]) if orders else datetime.min.replace(tzinfo=UTC)
 
 
 def took_effect(lab: Lab) -> Counter[str]:
