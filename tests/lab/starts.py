@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import IO
 
 import reconciler
+from reconciler.core.steps import Effect
 from tests.e2e.lab import PROGRAM
 
 ROOT = Path(__file__).parents[2]
@@ -87,9 +88,13 @@ class Starts:
         self._answers: IO[bytes] = process.stdout
         self.log = log
 
-    def run(self, *arguments: str | Path, dies: Moment = LIVES) -> Started:
-        """Start the program; kill it by SIGKILL at that moment."""
-        self._ask.write(json.dumps([str(self.log), *map(str, arguments)]).encode() + b"\n")
+    def run(self, *arguments: str | Path, dies: Moment = LIVES, effects: int = 0) -> Started:
+        """Start the program; kill it by SIGKILL at that moment, or right after so many effects.
+
+        With ``effects`` each effect is written to ``done`` beside the log.
+        """
+        order = {"log": str(self.log), "arguments": list(map(str, arguments)), "effects": effects}
+        self._ask.write(json.dumps(order).encode() + b"\n")
         begin = time.monotonic()
         program = os.pidfd_open(int(self._answers.readline()))  # never another process that got the same number
         self._ask.write(b"held\n")
@@ -135,10 +140,10 @@ def main() -> None:
         if not module.name.startswith("reconciler.lab") and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     for line in iter(sys.stdin.readline, ""):
-        log, *arguments = json.loads(line)
+        order = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            _become(log, arguments)
+            _become(order["log"], order["arguments"], order["effects"])
         _say(pid)
         sys.stdin.readline()  # not taken off the list of processes before it is held by something better than its number
         _, status = os.waitpid(pid, 0)
@@ -150,7 +155,7 @@ def _say(number: int) -> None:
     sys.stdout.flush()
 
 
-def _become(log: str, arguments: list[str]) -> None:
+def _become(log: str, arguments: list[str], effects: int) -> None:
     from reconciler.cli.main import main as program
 
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -158,6 +163,8 @@ def _become(log: str, arguments: list[str]) -> None:
     for number, place in ((nothing, 0), (file, 1), (file, 2)):
         os.dup2(number, place)
     os.closerange(3, 256)
+    if effects:
+        _mortal(Path(log).with_name("done"), effects)
     code = 70
     try:
         code = program(arguments)
@@ -165,6 +172,17 @@ def _become(log: str, arguments: list[str]) -> None:
         sys.stderr.flush()
     finally:
         os._exit(code)
+
+
+def _mortal(done: Path, effects: int) -> None:
+    from tests.lab.killed import die_after, is_dangerous
+
+    def note(effect: Effect) -> None:
+        with done.open("a", encoding="utf-8") as file:
+            place = getattr(effect, "host", None) or getattr(effect, "domain", "")
+            file.write(f"{'!' if is_dangerous(effect) else '-'} {place}: {effect}\n")
+
+    die_after(effects, note)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("RECONCILE_KILLS", "300"))
 SEED = int(os.environ.get("RECONCILE_SEED") or random.randrange(10**6))
 MIGRATING, GOING_BACK = 18, 12  # kills of one migration
 EXECUTED_EVERY = 15  # so many starts: the installed program, executed anew; the others are forked
-LOOKING_S, SENDING_S = 0.7, 0.7  # within which it is hit after it was started, or after it first sent something
+LOOKING_S, SENDING_S = 0.7, 0.5  # within which it is hit after it was started, or after it first sent something
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Killer:
         self.kill(during, Moment(self.chance.uniform(0, undisturbed_s)), *arguments)
         works = True
         for _ in range(kills - 1):
-            if works and self.chance.random() < 0.5:
+            if works and self.chance.random() < 0.4:
                 works = self.kill(during, Moment(self.chance.uniform(0, SENDING_S), audit_log(self.lab)), *arguments)
             else:
                 self.kill(during, Moment(self.chance.uniform(0, LOOKING_S)), *arguments)
