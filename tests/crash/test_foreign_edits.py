@@ -22,6 +22,7 @@ from tests.crash.simulated import Item, SimulatedWorld, items
 from tests.crash.simulated_directory import FOREIGN, HEADS, add, canonical, entry
 from tests.crash.simulated_hosts import Hosts
 from tests.crash.simulated_start import ANONYMOUS, LSA, MIGRATED, Tables, boot, start
+from tests.soak import examples
 
 Policy = Literal["restore", "keep", "ask"]
 DWORD, WORDS = "REG_DWORD", ("No Auditing", "Success", "Failure", "Success and Failure")
@@ -166,7 +167,7 @@ def _resource(item: Item) -> str:
     return "/".join(item[:2]) if item[0] == "audit" else "/".join(item)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     policy=st.sampled_from(["restore", "ask"]),
     trust=st.sampled_from(["", "0", "4"]),
