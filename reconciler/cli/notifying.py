@@ -97,7 +97,7 @@ class _Visit:
 
         receiver = self.receiver
         try:
-            secret = secrets.reveal(receiver.secret).get_secret_value()
+            secret = secrets.reveal(receiver.secret)
         except SecretUnavailable as error:
             self.why = f"{error.what} ({error.where})"
             return

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import requests
+from pydantic import SecretStr
 
 from reconciler import __version__
 
@@ -18,10 +19,10 @@ ANSWER_S = 5.0
 """How long all receivers together may hold up whoever delivers."""
 
 
-def signature(secret: str, at: datetime, body: bytes) -> str:
+def signature(secret: SecretStr, at: datetime, body: bytes) -> str:
     """Return the header that proves a message: ``t=<unix time>,v1=<hex of HMAC-SHA256 over "<t>." and the body>``."""
     moment = str(int(at.timestamp()))
-    digest = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
+    digest = hmac.new(secret.get_secret_value().encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={moment},v1={digest}"
 
 
