@@ -50,7 +50,7 @@ def test_an_unsafe_address_is_refused(url: str) -> None:
 
 def test_an_incident_is_told_once_when_it_begins_and_once_when_it_is_over() -> None:
     kept: dict[str, Json] = {}
-    told = []
+    told: list[Json] = []
     for found in ([DRIFT], [DRIFT], [], [], [DRIFT]):
         later = Run("cutover", "r", AT + timedelta(minutes=len(told)))
         facts, messages = compare(found, kept, (), later)
