@@ -5,11 +5,13 @@ from __future__ import annotations
 from reconciler.core.query import Command, Query
 from reconciler.core.steps import CopyFile, Effect, Restart, RunTask
 
-OPENING_S = 120.0
-"""For the connection, a second attempt on a new one, and everything else around the command itself."""
+OPENING_S = 600.0
+"""For the connection, a second attempt on a new one, and the number of the writer that goes before a change."""
 DIRECTORY_S = 300.0
 """For one operation of a directory with several controllers of which the first ones do not answer."""
-COPYING_S = 1800.0
+COPYING_S = 3600.0
+TURN_S = 300.0
+"""For what is said to one host when the world is opened or closed."""
 
 
 def longest_s(asked: Query | Effect) -> float:

@@ -21,7 +21,7 @@ from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.loggers import quiet_libraries
-from reconciler.edge.patience import longest_s
+from reconciler.edge.patience import TURN_S, longest_s
 from reconciler.edge.psrp_connection import Gate
 from reconciler.edge.remote import Hosts, pdc_emulator
 from reconciler.edge.resolve import Names
@@ -68,7 +68,8 @@ class LiveWorld:
 
     def close(self) -> None:
         """Close every connection."""
-        self._hosts.close()
+        with self._waiting_for_all():
+            self._hosts.close()
         for directory in (*self._directories.values(), *self._alone.values()):
             directory.close()
         self._realms.close()
@@ -132,11 +133,16 @@ class LiveWorld:
 
     def overtake(self) -> dict[str, WorldError]:
         """Shut out the writer that was taken over from, host by host; return the hosts where that failed, and why."""
-        return self._fence.overtake(self._hosts.run) if self._fence is not None else {}
+        with self._waiting_for_all():
+            return self._fence.overtake(self._hosts.run) if self._fence is not None else {}
 
     def lift(self) -> dict[str, WorldError]:
         """Leave no trace of the writer on any host; return the hosts where that failed, and why."""
-        return self._fence.lift(self._hosts.run) if self._fence is not None else {}
+        with self._waiting_for_all():
+            return self._fence.lift(self._hosts.run) if self._fence is not None else {}
+
+    def _waiting_for_all(self) -> AbstractContextManager[None]:
+        return self.waiting(TURN_S * len(self._targets.hosts))
 
     def _send(self, command: Command) -> Rows:
         """Run one command of an effect."""
