@@ -7,7 +7,9 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := samba samba-common-bin samba-ad-provision samba-dsdb-modules samba-vfs-modules python3-samba python3-venv python3-dev \
 	ldb-tools ldap-utils krb5-user libkrb5-dev gcc make systemd
 
-.PHONY: help setup packages demo test check lint types contracts schemas lock clean
+SOAK_KILLS ?= 5000
+
+.PHONY: help setup packages demo test soak check lint types contracts schemas lock clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -32,6 +34,10 @@ demo: setup ## Run the main job on the lab, from nothing to everything put back
 
 test: setup check ## Run every check and every test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup
+
+soak: setup ## Run the long versions for hours: SOAK_KILLS kills, 12,000 runs, 500,000 power cuts, more examples
+	RECONCILE_SOAK=1 RECONCILE_KILLS=$(SOAK_KILLS) $(PYTHON) -m pytest -n 2 --dist loadgroup -s --timeout 0 \
+		tests/crash tests/resources tests/core tests/engine tests/edge tests/lab/test_kill_nine.py tests/lab/test_losses.py
 
 check: lint types contracts schemas ## Run every check
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from reconciler.core.ports import Journal
     from reconciler.core.report import Report
     from reconciler.engine.certify import Sources
-    from reconciler.engine.converge import Tools
     from reconciler.engine.intents import Scope
+    from reconciler.engine.run import Tools
 
 CERTIFICATE = "certificate/"
 """Prefix of the facts about the certificates that were made, by the name of the file."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reconciler.core.ports import Journal
     from reconciler.edge.fence import Fence
     from reconciler.edge.writer_lock import Holder
-    from reconciler.engine.converge import Tools
+    from reconciler.engine.run import Tools
 
 
 def fence_of(journal: Journal) -> Fence | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def remind(journal: Journal) -> None:
     """Say what is overdue, on standard error."""
     from reconciler.edge.clock import SystemClock
-    from reconciler.engine.converge import FAILED_REVERT
+    from reconciler.engine.promises import FAILED_REVERT
 
     stuck = {key.removeprefix(FAILED_REVERT): fact for key, fact in journal.facts(FAILED_REVERT).items() if fact}
     if stuck:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from reconciler.core.saved_plan import Origin
     from reconciler.core.targets import Targets
     from reconciler.edge.secrets import Secrets
-    from reconciler.engine.converge import Tools
     from reconciler.engine.events import Listener
     from reconciler.engine.intents import Scope
+    from reconciler.engine.run import Tools
 
 INTERRUPTED = 130
 TARGETS = "targets"
@@ -88,7 +88,7 @@ def connected(
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.secrets import Secrets
     from reconciler.edge.world import LiveWorld
-    from reconciler.engine.converge import Tools
+    from reconciler.engine.run import Tools
 
     secrets, run = Secrets(base), uuid.uuid4().hex[:12]
     with ExitStack() as stack:

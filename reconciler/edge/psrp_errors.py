@@ -14,7 +14,8 @@ from reconciler.core.errors import AuthenticationFailed, Refused, UnexpectedAnsw
 SHELL_NOT_FOUND = 2150858843
 ACCESS_DENIED = 5
 NO_SUCH_CONFIGURATION = 2150858811
-QUOTA = (2150859173, 2150859174)
+TOO_MANY_SHELLS = 2150859173
+QUOTA = (TOO_MANY_SHELLS, 2150859174)
 NATIVE_ERRORS = ("NativeCommandError", "NativeCommandErrorMessage")
 
 # The host answered before it looked at the message: it did not run.

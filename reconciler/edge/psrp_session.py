@@ -13,11 +13,15 @@ from pypsrp.exceptions import WSManFaultError
 from pypsrp.powershell import PowerShell, RunspacePool
 from pypsrp.wsman import WSMan
 
-from reconciler.core.errors import Unreachable
-from reconciler.edge.psrp_errors import transport_error
+from reconciler.core.errors import Refused, Unreachable
+from reconciler.edge.psrp_errors import TOO_MANY_SHELLS, transport_error
 
 # Windows drops idle connections after about two minutes; with message encryption pypsrp never recovers from that.
 FRESH_S = 60.0
+# The session of a program that died counts against the host's quota of 30 per user until it idled for so long: Windows accepts
+# no less than a minute, and by default takes two hours.
+IDLE_S = 60
+QUOTA_PATIENCE_S, QUOTA_PAUSE_S = 90.0, 1.0
 _RUNNING = PSInvocationState.RUNNING
 
 
@@ -168,9 +172,20 @@ class Session:
         return self._open
 
     def _new(self) -> _Open:
+        """Open a session; where too many are open already, wait until the host gives idle ones up."""
+        deadline = time.monotonic() + QUOTA_PATIENCE_S
+        while True:
+            try:
+                return self._try()
+            except Refused as refusal:
+                if refusal.code != str(TOO_MANY_SHELLS) or time.monotonic() >= deadline:
+                    raise
+            time.sleep(QUOTA_PAUSE_S)
+
+    def _try(self) -> _Open:
         wsman = self._connect()
         try:
-            pool = RunspacePool(wsman, configuration_name=self._configuration)
+            pool = RunspacePool(wsman, configuration_name=self._configuration, idle_timeout=IDLE_S)
             pool.open()
         except Exception as error:
             with suppress(Exception):

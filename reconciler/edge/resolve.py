@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import Unreachable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dns.resolver import Resolver
 
 LIFETIME_S = 5.0
+SILENT_S = 15.0  # for so long nameservers that gave no answer are not asked again: a run has many queries for a domain that is down
 
 
 class Names:
@@ -30,6 +32,7 @@ class Names:
         self._target = target
         self._port = port
         self._found: dict[str, tuple[str, ...]] = {}
+        self._silence: tuple[float, str] | None = None  # until when, and why
         self._lock = threading.Lock()
 
     def addresses(self, name: str) -> tuple[str, ...]:
@@ -78,6 +81,7 @@ class Names:
         """Ask again next time."""
         with self._lock:
             self._found.clear()
+            self._silence = None
 
     def _ask_addresses(self, name: str) -> tuple[str, ...]:
         import dns.rdatatype
@@ -98,6 +102,10 @@ class Names:
         import dns.rdatatype
         import dns.resolver
 
+        with self._lock:
+            silence = self._silence
+        if silence is not None and time.monotonic() < silence[0]:
+            raise self._unknown(name, silence[1])
         try:
             answer = self._resolver().resolve(
                 name,
@@ -113,6 +121,10 @@ class Names:
             raise self._unknown(
                 name, f"it has no {dns.rdatatype.to_text(dns.rdatatype.RdataType.make(kind))} record"
             ) from None
+        except dns.exception.Timeout as error:
+            with self._lock:
+                self._silence = (time.monotonic() + SILENT_S, str(error))
+            raise self._unknown(name, str(error)) from error
         except dns.exception.DNSException as error:
             raise self._unknown(name, str(error) or type(error).__name__) from error
 

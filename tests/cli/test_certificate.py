@@ -29,8 +29,8 @@ from reconciler.edge.audit_file import AuditFile
 from reconciler.edge.certificate_file import certificates
 from reconciler.edge.journal_file import JournalFile
 from reconciler.engine.certify import CERTIFIED
-from reconciler.engine.converge import Tools
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from reconciler.reports.json_report import document
 from reconciler.resources.kinds import revive
 from tests.cli.test_audit import STATE

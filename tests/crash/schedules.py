@@ -26,8 +26,9 @@ from reconciler.core.steps import Effect
 from reconciler.core.values import Phase
 from reconciler.edge.state_file import read
 from reconciler.engine import observe
-from reconciler.engine.converge import Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from reconciler.resources.kinds import revive
 from reconciler.resources.resolve import declarations
 from reconciler.resources.state import State

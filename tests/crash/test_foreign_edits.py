@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from reconciler.core.graph import Graph
 from reconciler.core.resource import Declaration
 from reconciler.core.values import Phase, Sid
-from reconciler.engine.converge import Result, Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Result, Tools
 from reconciler.resources.kinds import revive
 from reconciler.resources.security_descriptor import Ace, Descriptor
 from tests.crash.schedules import SimulatedJournal, StoppedClock, article, without_threads
@@ -21,6 +22,7 @@ from tests.crash.simulated import Item, SimulatedWorld, items
 from tests.crash.simulated_directory import FOREIGN, HEADS, add, canonical, entry
 from tests.crash.simulated_hosts import Hosts
 from tests.crash.simulated_start import ANONYMOUS, LSA, MIGRATED, Tables, boot, start
+from tests.soak import examples
 
 Policy = Literal["restore", "keep", "ask"]
 DWORD, WORDS = "REG_DWORD", ("No Auditing", "Success", "Failure", "Success and Failure")
@@ -165,7 +167,7 @@ def _resource(item: Item) -> str:
     return "/".join(item[:2]) if item[0] == "audit" else "/".join(item)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     policy=st.sampled_from(["restore", "ask"]),
     trust=st.sampled_from(["", "0", "4"]),

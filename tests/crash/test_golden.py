@@ -14,8 +14,9 @@ from reconciler.core.graph import Graph
 from reconciler.core.ports import Journal
 from reconciler.edge.journal_file import JournalFile
 from reconciler.edge.journal_schema import VERSION
-from reconciler.engine.converge import Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from reconciler.resources.kinds import revive
 from tests.crash.golden.write import FOLDER, STATE
 from tests.crash.schedules import StoppedClock, article, without_threads

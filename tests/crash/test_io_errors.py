@@ -20,8 +20,9 @@ from reconciler.core.resource import After, Declaration
 from reconciler.core.steps import Effect
 from reconciler.core.values import Phase
 from reconciler.edge.journal_file import JournalFile
-from reconciler.engine.converge import Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from tests.crash.schedules import without_threads
 from tests.fake_world import FakeClock, FakeWorld, Reboot, Setting, revive
 

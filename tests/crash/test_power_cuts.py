@@ -23,7 +23,7 @@ from tests.fake_journal import MemoryJournal
 
 T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CHANGES = 140
-CUTS = 100_000 if os.environ.get("RECONCILE_SOAK") == "1" else 5_000
+CUTS = 500_000 if os.environ.get("RECONCILE_SOAK") == "1" else 5_000
 Content = tuple[Any, ...]
 
 

@@ -17,8 +17,9 @@ import pytest
 from reconciler.core.errors import Unreachable
 from reconciler.core.steps import Effect
 from reconciler.core.values import Phase
-from reconciler.engine.converge import Result, Tools, converge, plan_only
+from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Result, Tools
 from reconciler.resources.kinds import revive
 from tests.crash.explorer import Explorer
 from tests.crash.schedules import (

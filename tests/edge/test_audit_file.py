@@ -31,9 +31,10 @@ from reconciler.edge.audit_check import Files, audit_path, inspect, read_lines
 from reconciler.edge.audit_file import AuditFile
 from reconciler.edge.secrets import Secrets
 from tests.fake_world import Setting
+from tests.soak import examples
 
 T0 = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
-shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=examples(60))
 
 
 @pytest.fixture

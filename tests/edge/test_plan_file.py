@@ -16,10 +16,13 @@ from reconciler.core.saved_plan import SavedPlan, read_value
 from reconciler.edge import plan_file, state_file
 from reconciler.resources.state import State
 from tests.core.test_saved_plan import plan_of, value_of
+from tests.soak import examples
 
 VALUE = value_of(plan_of({"a": {"level": "grün \x1b"}, "b": {"people": ("ann",)}}), owed=("x",))
 CONTENT = (json.dumps(VALUE, indent=2) + "\n").encode()
-ONE_PATH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+ONE_PATH = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(200), deadline=None
+)
 
 
 @pytest.fixture

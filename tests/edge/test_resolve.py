@@ -14,6 +14,7 @@ import dns.rrset
 import pytest
 
 from reconciler.core.errors import Unreachable
+from reconciler.edge import resolve
 from reconciler.edge.resolve import Names, is_address
 
 ADDRESS = "127.0.35.4"
@@ -26,6 +27,7 @@ class Nameserver:
 
     def __init__(self, records: Records) -> None:
         self.questions: list[tuple[str, str]] = []
+        self.silent = False
         self._records = records
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((ADDRESS, 0))
@@ -48,6 +50,8 @@ class Nameserver:
             question = query.question[0]
             name, kind = question.name.to_text(), question.rdtype.name
             self.questions.append((name, kind))
+            if self.silent:
+                continue
             answer = dns.message.make_response(query)
             answer.flags |= dns.flags.RA
             if found := self._records.get((name, kind)):
@@ -108,6 +112,45 @@ def test_unknown_name_says_who_was_asked(serve: Callable[[Records], Nameserver])
     with pytest.raises(Unreachable, match=f"{ADDRESS} cannot resolve none.source.lab") as raised:
         names(serve({})).addresses("none.source.lab")
     assert "nameservers" in raised.value.do and raised.value.target == "source"
+
+
+def test_silent_nameservers_are_waited_for_once_and_not_by_every_query(
+    serve: Callable[[Records], Nameserver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "LIFETIME_S", 0.3)
+    server = serve({("dc1.source.lab.", "A"): ["127.0.35.5"]})
+    server.silent = True
+    asked = names(server)
+    with pytest.raises(Unreachable):
+        asked.addresses("dc1.source.lab")
+    questions = len(server.questions)
+    for name in ("dc1.source.lab", "dc2.source.lab"):
+        with pytest.raises(Unreachable, match=f"cannot resolve {name}"):
+            asked.addresses(name)
+    with pytest.raises(Unreachable):
+        asked.controllers("source.lab")
+    assert len(server.questions) == questions
+
+
+def test_nameservers_that_were_silent_are_asked_again_after_a_while(
+    serve: Callable[[Records], Nameserver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "LIFETIME_S", 0.3)
+    monkeypatch.setattr(resolve, "SILENT_S", 0.0)
+    server = serve({("dc1.source.lab.", "A"): ["127.0.35.5"]})
+    server.silent = True
+    asked = names(server)
+    with pytest.raises(Unreachable):
+        asked.addresses("dc1.source.lab")
+    server.silent = False
+    assert asked.addresses("dc1.source.lab") == ("127.0.35.5",)
+
+
+def test_unknown_name_does_not_silence_the_others(serve: Callable[[Records], Nameserver]) -> None:
+    asked = names(serve({("dc1.source.lab.", "A"): ["127.0.35.5"]}))
+    with pytest.raises(Unreachable):
+        asked.addresses("none.source.lab")
+    assert asked.addresses("dc1.source.lab") == ("127.0.35.5",)
 
 
 def test_address_is_its_own_answer() -> None:

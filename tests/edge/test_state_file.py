@@ -20,6 +20,7 @@ from reconciler.core.secret import SecretRef
 from reconciler.core.targets import Credential, Domain, Host, Name
 from reconciler.edge import state_file
 from reconciler.edge.yaml_document import compose
+from tests.soak import examples
 
 CANARY = "hunter2Canary"
 
@@ -335,7 +336,7 @@ def test_written_out_secret_is_answered_with_how_to_refer_to_one(tmp_path: Path,
     assert at(problem) == "2:42"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(alphabet=st.sampled_from("ab:-?[]{},&*!|>'\"%@`#~<=. \n\t01\\\0\x85\u2028\ud800ü"), max_size=60))
 def test_no_text_gives_anything_but_a_document_or_faults(text: str) -> None:
     document = compose(text)
@@ -356,7 +357,7 @@ _VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.dictionaries(_KEYS.map("k{}".format), _VALUES.map(lambda value: {"inner": value}), min_size=1, max_size=3))
 def test_what_another_writer_wrote_is_read_as_it_was(value: dict[str, Any]) -> None:
     import json

@@ -7,10 +7,13 @@ import re
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from pypsrp.powershell import RunspacePool
+from pypsrp.wsman import WSMan
 from spnego._ntlm_raw.crypto import ntowfv1
 
 from reconciler.core.errors import AuthenticationFailed, Refused, Unreachable
@@ -19,6 +22,7 @@ from reconciler.core.secret import CredentialPart, SecretRef, Template
 from reconciler.core.steps import CopyFile, Restart, RunTask
 from reconciler.core.targets import Targets
 from reconciler.core.task_xml import task_xml
+from reconciler.edge import psrp_session
 from reconciler.edge.directory import Directory
 from reconciler.edge.secrets import Secrets
 from reconciler.edge.tasks import LogMark
@@ -28,6 +32,7 @@ from reconciler.lab.windows.machine import Machine, write_disk
 from reconciler.lab.windows.pristine import pristine
 from reconciler.lab.winrm.auth import ntlm_user_lines
 from reconciler.lab.winrm.host import WinrmHost, WinrmSettings
+from reconciler.lab.winrm.wsman import Quotas
 from tests.worker import address
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(90)]
@@ -64,7 +69,9 @@ class OneAccount:
 class Host:
     """A simulated host on an event loop of its own."""
 
-    def __init__(self, directory: Path, pki: Any, names: tuple[str, ...] = (NAME, ADDRESS)) -> None:
+    def __init__(
+        self, directory: Path, pki: Any, names: tuple[str, ...] = (NAME, ADDRESS), quotas: Quotas | None = None
+    ) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -84,6 +91,7 @@ class Host:
             {"SOURCE.LAB": "SOURCE"},
             http_port=HTTP,
             https_port=HTTPS,
+            quotas=quotas or Quotas(),
         )
         self.host = WinrmHost(self.machine, settings, self._logon)
         self.run(self._start())
@@ -323,6 +331,50 @@ def test_closing_leaves_no_shell_behind(world: LiveWorld, host: Host) -> None:
     world.ask(Command("pdc", "Measure-Call"))
     world.close()
     assert host.host.shell_count == 0
+
+
+def test_session_of_a_program_that_died_is_given_up_by_the_host_within_a_minute(world: LiveWorld, host: Host) -> None:
+    world.ask(Command("pdc", "Measure-Call"))
+    (shell,) = host.host._service.shells.values()
+    assert shell.facts.idle_timeout_s == 60
+
+
+def test_too_many_sessions_are_waited_for_until_the_host_gives_idle_ones_up(
+    tmp_path: Path, pki: Any, known: None
+) -> None:
+    host = Host(tmp_path, pki, quotas=Quotas(shells_per_user=1))
+    try:
+        with dead_session(host):
+            world = LiveWorld(targets(tmp_path, pki), Secrets(tmp_path), tmp_path)
+            with world:
+                assert world.do(Command("pdc", "Measure-Call", repeatable=False)) == ({"value": 1},)
+                assert host.host.shell_count == 1
+    finally:
+        host.stop()
+
+
+def test_too_many_sessions_for_good_are_refused_with_advice(
+    tmp_path: Path, pki: Any, known: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psrp_session, "QUOTA_PATIENCE_S", 1.0)
+    host = Host(tmp_path, pki, quotas=Quotas(shells_per_user=0))
+    try:
+        world = LiveWorld(targets(tmp_path, pki), Secrets(tmp_path), tmp_path)
+        with world, pytest.raises(Refused, match="too many sessions"):
+            world.ask(Command("pdc", "Measure-Call"))
+    finally:
+        host.stop()
+
+
+@contextmanager
+def dead_session(host: Host) -> Iterator[None]:
+    """Open a session that nobody uses, and that the host gives up after a second."""
+    calls.clear()
+    wsman = WSMan(ADDRESS, port=HTTP, ssl=False, auth="ntlm", encryption="always", username="Administrator@SOURCE.LAB", password=PASSWORD, no_proxy=True)  # fmt: skip
+    with wsman:
+        RunspacePool(wsman, idle_timeout=1).open()
+        assert host.host.shell_count == 1
+        yield
 
 
 def test_file_is_copied_with_its_directory(world: LiveWorld, host: Host) -> None:

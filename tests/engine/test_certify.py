@@ -11,8 +11,9 @@ from reconciler.core.resource import Declaration, Resource
 from reconciler.core.values import Phase
 from reconciler.engine.alarm import certified_fact, watch
 from reconciler.engine.certify import CERTIFIED, ReadBack, Sources, pending, read_back
-from reconciler.engine.converge import Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import Scope, scope
+from reconciler.engine.run import Tools
 from tests.fake_journal import MemoryJournal
 from tests.fake_world import Entry, FakeClock, FakeWorld, Setting, revive
 

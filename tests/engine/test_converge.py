@@ -13,10 +13,13 @@ from reconciler.core.graph import Graph
 from reconciler.core.report import Outcome
 from reconciler.core.resource import After, Declaration, Resource
 from reconciler.core.values import PHASES, Phase
-from reconciler.engine.converge import FAILED_REVERT, Tools, converge, plan_only
+from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import scope
+from reconciler.engine.promises import FAILED_REVERT
+from reconciler.engine.run import Tools
 from tests.fake_journal import MemoryJournal
 from tests.fake_world import FakeClock, FakeWorld, Reboot, Setting, revive
+from tests.soak import examples
 
 MIGRATE: frozenset[Phase] = frozenset({"migrate"})
 PREPARED: frozenset[Phase] = frozenset({"prepare", "migrate"})
@@ -230,7 +233,7 @@ def test_a_refusal_is_reported_and_nothing_is_repeated() -> None:
 values = st.one_of(st.none(), st.integers(0, 3))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     originals=st.lists(values, min_size=4, max_size=4),
     wanted=st.lists(st.integers(0, 3), min_size=4, max_size=4),

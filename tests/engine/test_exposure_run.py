@@ -15,8 +15,9 @@ from reconciler.core.plan import Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Declaration, Resource
 from reconciler.core.values import Phase
-from reconciler.engine.converge import Tools, converge, plan_only
+from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import Scope, scope
+from reconciler.engine.run import Tools
 from tests.fake_journal import MemoryJournal
 from tests.fake_world import FakeClock, FakeWorld, Setting, revive
 

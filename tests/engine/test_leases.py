@@ -16,8 +16,9 @@ from reconciler.core.graph import Graph
 from reconciler.core.plan import RENEW_LEASE
 from reconciler.core.report import Report
 from reconciler.core.values import ALL, Phase
-from reconciler.engine.converge import Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from tests.engine.test_converge import MIGRATE, PREPARED, Bench
 from tests.fake_world import FakeWorld, Setting, revive
 

@@ -1,18 +1,17 @@
-"""The installed program, killed as by `kill -9` right after its n-th dangerous effect: `python -m tests.lab.killed N apply STATE`."""
+"""The program, killed as by `kill -9` right after its n-th effect on a host or in a directory."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
+from collections.abc import Callable
 
-from reconciler.cli.main import run
 from reconciler.core.query import Command, Rows
 from reconciler.core.steps import Effect, Restart
 from reconciler.edge.world import LiveWorld
 
 DANGEROUS = ("Register-ScheduledTask", "Start-Service", "Set-Service")
-SETTINGS = ("AllowPasswordExport", "RestrictAnonymous")
+SETTINGS = ("AllowPasswordExport", "RestrictAnonymous", "RunAsPPL")
 
 
 def is_dangerous(effect: Effect) -> bool:
@@ -23,22 +22,17 @@ def is_dangerous(effect: Effect) -> bool:
     return sets or (isinstance(effect, Command) and effect.name in DANGEROUS)
 
 
-def main() -> None:
-    """Run the program with a death in it."""
-    left = int(sys.argv.pop(1))
+def die_after(left: int, note: Callable[[Effect], None]) -> None:
+    """Let this process die after so many effects; ``note`` is told of each one before."""
     real = LiveWorld.do
 
     def do(self: LiveWorld, effect: Effect) -> Rows:
         nonlocal left
         rows = real(self, effect)
-        left -= is_dangerous(effect)
+        note(effect)
+        left -= 1
         if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return rows
 
     LiveWorld.do = do  # type: ignore[method-assign]
-    run()
-
-
-if __name__ == "__main__":
-    main()

@@ -14,6 +14,7 @@ from reconciler.core.plan import Intent, walk_order
 from reconciler.core.resource import After, Key
 from reconciler.resources.misfit import Misfit
 from tests.declared import LSA, graph, lab, passwords, required
+from tests.soak import examples
 
 OPERATOR = r"TARGET\migrator"
 INTO = "OU=Migrated,DC=target,DC=lab"
@@ -450,7 +451,7 @@ def test_what_a_kind_refuses_is_told_at_the_place_in_the_migration(
     assert says in problem[1]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     trust=st.sampled_from([None, {"keep": True}, {"direction": "outbound"}]),
     audit=st.sampled_from([None, "account-management"]),

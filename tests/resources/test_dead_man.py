@@ -23,14 +23,16 @@ from reconciler.core.resource import Declaration, Resource, differences
 from reconciler.core.saved_plan import planned
 from reconciler.core.secret import Template
 from reconciler.core.steps import Effect, Step
-from reconciler.engine.converge import Result, Tools, converge, plan_only
+from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Result, Tools
 from reconciler.lab.windows.task_xml import exported, parse_task, split_arguments
 from reconciler.resources.dead_man import DEFAULT, switch_fact, task_name
 from reconciler.resources.kinds import revive
 from reconciler.resources.win_registry import Registry
 from reconciler.resources.win_service import Service
 from tests.fake_journal import MemoryJournal
+from tests.soak import examples
 
 LSA = r"HKLM:\SYSTEM\CurrentControlSet\Control\Lsa"
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -328,7 +330,7 @@ def test_after_any_call_the_original_comes_back_by_itself_and_later_by_us(
     st.lists(st.sampled_from(["migrate", "complete", "foreign", "hours", "gone", "edited"]), max_size=8),
     st.integers(1, 12),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_never_set_before_armed_whatever_happens(events: list[str], death: int) -> None:
     host, journal = Host(("DWord", 0)), MemoryJournal()
     host.after = Deaths(death, Killed())
@@ -577,7 +579,7 @@ texts = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"], exclude_char
 
 
 @given(texts)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_text_comes_back_through_the_command_line(text: str) -> None:
     steps = setting().steps(_observed(("String", text)), frozenset({"switch", "type", "value"}))
     assert _restored(steps) == ("String", text)
@@ -586,7 +588,7 @@ def test_any_text_comes_back_through_the_command_line(text: str) -> None:
 @given(
     st.lists(texts.filter(lambda text: text and "\\0" not in text and not text.endswith("\\")), min_size=1, max_size=4)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_list_comes_back_through_the_command_line(items: list[str]) -> None:
     steps = setting().steps(_observed(("MultiString", tuple(items))), frozenset({"switch", "type", "value"}))
     assert _restored(steps) == ("MultiString", tuple(items))

@@ -12,6 +12,7 @@ from winacl.dtyp.security_descriptor import SECURITY_DESCRIPTOR
 
 from reconciler.core.values import Guid, Sid
 from reconciler.resources.security_descriptor import INHERITED, Ace, Descriptor, NotEditable
+from tests.soak import examples
 
 USER = Guid("bf967aba-0de6-11d0-a285-00aa003049e2")
 RESET = Guid("00299570-246d-11d0-a768-00aa006e0529")
@@ -48,7 +49,7 @@ def descriptor(
     return struct.pack("<BBHIIII", 1, 0, 0x8004, owner_at, 0, 0, dacl_at) + (acl + owner if owner_last else owner + acl)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.lists(foreign, max_size=4),
     st.lists(aces, max_size=4),

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from reconciler.edge.journal_file import JournalFile
 from reconciler.edge.journal_schema import VERSION
-from reconciler.engine.converge import Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from reconciler.resources.kinds import revive
 from tests.crash.schedules import StoppedClock, article
 from tests.crash.simulated import SimulatedWorld
