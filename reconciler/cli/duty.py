@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reconciler.cli.loading import Loaded
     from reconciler.core.report import Report
     from reconciler.edge.systemd import Notifier
-    from reconciler.engine.converge import Tools
+    from reconciler.engine.run import Tools
     from reconciler.reports.metrics import Family, Runs
 
 

@@ -18,7 +18,7 @@ from reconciler.cli import output as screen
 from reconciler.cli.running import INTERRUPTED
 
 if TYPE_CHECKING:
-    from reconciler.engine.converge import Tools
+    from reconciler.engine.run import Tools
 
 GRACE_S = 1.5
 """How long after SIGTERM the step in flight may still end by itself; the rest of the 2 s is for leaving."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.core.ports import Json
     from reconciler.core.report import Report
     from reconciler.edge.secrets import Secrets
-    from reconciler.engine.converge import Tools
+    from reconciler.engine.run import Tools
 
 AT_ONCE = 20
 """Messages that one receiver is sent after one run at most."""

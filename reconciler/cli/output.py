@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 LogForm = Literal["text", "json"]
 PIPE_COLUMNS = 1000
-LEVELS = {"red": "error", "bold red": "error", "bold yellow": "warning", "magenta": "warning", "dim": "debug"}
+LEVELS = {
+    "red": "error",
+    "bold red": "error",
+    "yellow": "warning",
+    "bold yellow": "warning",
+    "magenta": "warning",
+    "dim": "debug",
+}
 """What a style means to a program; anything else is ``info``."""
 
 

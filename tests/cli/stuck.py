@@ -15,8 +15,9 @@ from reconciler.edge.audit_file import AuditFile
 from reconciler.edge.clock import SystemClock
 from reconciler.edge.journal_file import JournalFile
 from reconciler.edge.systemd import Notifier
-from reconciler.engine.converge import Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from tests.fake_world import FakeWorld, Setting, revive
 
 WANTED = Setting(name="a", value=1, during=frozenset({"migrate"}), weakens="a hole")

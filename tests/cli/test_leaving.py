@@ -14,8 +14,9 @@ from reconciler.core.values import Phase
 from reconciler.edge.audit_check import audit_path, inspect
 from reconciler.edge.audit_file import AuditFile
 from reconciler.edge.journal_file import JournalFile
-from reconciler.engine.converge import Result, Tools, converge
+from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Result, Tools
 from tests.cli.service import PATIENCE_S, serving
 from tests.cli.stuck import WANTED, journal_of
 from tests.fake_world import FakeClock, FakeWorld, revive
