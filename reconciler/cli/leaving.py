@@ -20,7 +20,7 @@ from reconciler.cli.running import INTERRUPTED
 if TYPE_CHECKING:
     from reconciler.engine.run import Tools
 
-GRACE_S = 1.5
+GRACE_S = 1.2
 """How long after SIGTERM the step in flight may still end by itself; the rest of the 2 s is for leaving."""
 PARTING_S = 0.3
 """For the last words, in case that nobody reads them."""
