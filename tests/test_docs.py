@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from reconciler.core.exit_codes import ExitCode
+from reconciler.core.notice import Receiver
 from reconciler.core.resource import Resource
 from reconciler.core.targets import Credential, Domain, Host, Winrm
 from reconciler.resources import state
@@ -30,6 +31,7 @@ STATE_PARTS = (
     Domain,
     Host,
     Winrm,
+    Receiver,
 )
 
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -115,7 +117,7 @@ def test_every_field_of_a_kind_is_documented(kind: str) -> None:
 
 @pytest.mark.parametrize("part", STATE_PARTS, ids=lambda part: str(part.__name__))
 def test_every_field_of_the_state_file_is_documented(part: type[BaseModel]) -> None:
-    guide = text_of("docs/guide.md")
+    guide = text_of("docs/guide.md") + text_of("docs/operations.md")
     assert [name for name in names(part) if not is_named(name, guide)] == []
 
 

@@ -31,8 +31,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; return the exit code."""
-    from reconciler.cli.output import stderr
+    from reconciler.cli.output import log_as, stderr
 
+    log_as("text")
     try:
         result = app(list(arguments), exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:

@@ -1,16 +1,64 @@
-"""Where words go: data to standard output, everything else to standard error."""
+"""Where words go: data to standard output, everything else to standard error, as text or as JSON lines."""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from reconciler.engine.events import Event
 
+LogForm = Literal["text", "json"]
 PIPE_COLUMNS = 1000
+LEVELS = {
+    "red": "error",
+    "bold red": "error",
+    "yellow": "warning",
+    "bold yellow": "warning",
+    "magenta": "warning",
+    "dim": "debug",
+}
+"""What a style means to a program; anything else is ``info``."""
+
+
+@dataclass(slots=True)
+class Sink:
+    """How standard error is written, for as long as the program runs.
+
+    Attributes:
+        run: The run that is under way; empty between two.
+        scrub: Strikes secrets that were looked up out of a text: the last line of defence.
+    """
+
+    form: LogForm = "text"
+    run: str = ""
+    scrub: Callable[[str], str] = str
+
+
+SINK = Sink()
+
+
+def log_as(form: LogForm) -> None:
+    """Write standard error in this form from now on."""
+    SINK.form = form
+
+
+@contextmanager
+def about(run: str, scrub: Callable[[str], str]) -> Iterator[None]:
+    """Say of every line to which run it belongs, and strike out what that run looked up."""
+    before = SINK.run, SINK.scrub
+    SINK.run, SINK.scrub = run, scrub
+    try:
+        yield
+    finally:
+        SINK.run = before[0]  # what was looked up stays struck out: an error is told after its run
 
 
 def stdout(renderable: RenderableType) -> None:
@@ -30,9 +78,25 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def stderr(text: str, style: str = "") -> None:
-    """Say something that is not result data."""
+def stderr(text: str, style: str = "", *, event: str = "said", key: str = "") -> None:
+    """Say something that is not result data.
+
+    Args:
+        event: What happened, for programs; the same word for the same thing.
+        key: The resource that it is about.
+    """
+    text = SINK.scrub(text)
+    if SINK.form == "json":
+        sys.stderr.write(_line(text, LEVELS.get(style, "info"), event, key))
+        sys.stderr.flush()
+        return
     console(stderr=True).print(text, style=style or None, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _line(text: str, level: str, event: str, key: str) -> str:
+    now = datetime.now(UTC).isoformat("T", "milliseconds").replace("+00:00", "Z")
+    facts = {"ts": now, "level": level, "run": SINK.run, "event": event, "key": key, "text": text.strip()}
+    return json.dumps(facts, ensure_ascii=False) + "\n"
 
 
 def console(*, stderr: bool) -> Console:
@@ -48,13 +112,18 @@ STYLES = {"changed": "green", "failed": "bold red", "waiting": "magenta", "skipp
 
 def tell(event: Event) -> None:
     """Show progress while it happens."""
+    shown, style = _progress(event)
+    if shown:
+        stderr(shown, style, event=event.what, key=event.key)
+
+
+def _progress(event: Event) -> tuple[str, str]:
     if event.what == "round":
-        stderr(f"round {event.text}", "bold")
-    elif event.what == "observing":
-        stderr(f"  looking at {event.text}", "dim")
-    elif event.what == "started":
-        stderr(f"  > {event.text}")
-    elif event.what == "step":
-        stderr(f"      {event.text}", "cyan")
-    elif event.text != "changed":
-        stderr(f"  {event.key}: {event.text}", STYLES.get(event.text, ""))
+        return f"round {event.text}", "bold"
+    if event.what == "observing":
+        return f"  looking at {event.text}", "dim"
+    if event.what == "started":
+        return f"  > {event.text}", ""
+    if event.what == "step":
+        return f"      {event.text}", "cyan"
+    return ("", "") if event.text == "changed" else (f"  {event.key}: {event.text}", STYLES.get(event.text, ""))

@@ -18,6 +18,7 @@ from reconciler.core.errors import UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from reconciler.cli.duty import Duty
     from reconciler.cli.loading import Loaded
     from reconciler.core.audit import Audit
     from reconciler.core.limits import Permit
@@ -89,12 +90,13 @@ def connected(
     from reconciler.edge.world import LiveWorld
     from reconciler.engine.run import Tools
 
-    secrets = Secrets(base)
+    secrets, run = Secrets(base), uuid.uuid4().hex[:12]
     with ExitStack() as stack:
+        stack.enter_context(screen.about(run, secrets.scrub))
         stop = stack.enter_context(listening())
         world = stack.enter_context(LiveWorld(targets, secrets, base, fence_of(journal)))
         yield Tools(
-            world, journal, SystemClock(), uuid.uuid4().hex[:12], listen=screen.tell, stopping=stop, permit=permit or Permit(),
+            world, journal, SystemClock(), run, listen=screen.tell, stopping=stop, permit=permit or Permit(),
             audit=_audit(stack, log, secrets, whatever), account_of=partial(account_of, targets),
         )  # fmt: skip
 
@@ -115,7 +117,13 @@ def _audit(stack: ExitStack, log: Path | None, secrets: Secrets, whatever: bool)
 
 
 def apply_once(
-    loaded: Loaded, permit: Permit, detail: Mapping[str, object], *, holder: str, listen: Listener = screen.tell
+    loaded: Loaded,
+    permit: Permit,
+    detail: Mapping[str, object],
+    duty: Duty,
+    *,
+    holder: str,
+    listen: Listener = screen.tell,
 ) -> Report:
     """Bring the world to what a state file says, under the lock of its journal."""
     from reconciler.cli.closing import closed
@@ -127,7 +135,7 @@ def apply_once(
     name, log = loaded.state.metadata.name, audit_path(loaded.journal)
     with JournalFile.open(loaded.journal, name, holder=holder) as journal:
         remind(journal)
-        with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools:
+        with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools, duty.over(loaded, tools):
             tools.listen = listen
             written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
             if journal.facts(TARGETS).get(TARGETS) != written:
@@ -135,7 +143,9 @@ def apply_once(
             whole = scope(loaded.graph, loaded.state.phase, journal, revive)
             detail = {"state_sha256": loaded.sha256, **detail}
             report = carry_out("apply", name, whole, tools, loaded.where, detail)
-            return closed(report, whole, tools, loaded.journal)
+            report = closed(report, whole, tools, loaded.journal)
+            duty.done(report, tools)
+            return report
 
 
 def carry_out(

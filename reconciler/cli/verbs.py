@@ -19,6 +19,11 @@ from reconciler.core.exit_codes import ExitCode
 StatePath = Annotated[Path, Parameter(help="The state file.")]
 Output = Annotated[Literal["text", "json"], Parameter(name="--output", help="text for people, json for programs.")]
 
+MetricsFile = Annotated[
+    Path | None, Parameter(help="Write metrics here after the run, for node_exporter's textfile collector (`*.prom`).")
+]
+Log = Annotated[Literal["text", "json"], Parameter(help="How standard error is written: for people, or JSON lines.")]
+
 
 def register(app: App) -> None:
     """Add the verbs to the program."""
@@ -95,12 +100,16 @@ def apply(
         str | None,
         Parameter(help="Refuse where a weakening is foreseen to be live for longer, such as `4h` (90m, 2d, PT4H)."),
     ] = None,
+    metrics_file: MetricsFile = None,
+    log: Log = "text",
 ) -> int:
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
+    from reconciler.cli.duty import Duty
     from reconciler.core.lengths import duration
     from reconciler.core.limits import Limits, check_state
     from reconciler.edge import plan_file
 
+    screen.log_as(log)
     try:
         longest = duration(max_exposure) if max_exposure is not None else None
         limits = Limits(max_changes, deletion_share, max_exposure=longest)
@@ -112,7 +121,7 @@ def apply(
         check_state(saved, loaded.sha256, str(path))
     permit = loaded.permit(limits, saved, str(path) if saved else "")
     detail = {"plan": saved.digest} if saved else {}
-    return show(apply_once(loaded, permit, detail, holder=f"apply {path}"), output)
+    return show(apply_once(loaded, permit, detail, Duty(metrics_file), holder=f"apply {path}"), output)
 
 
 def revert(

@@ -10,12 +10,15 @@ from cyclopts import App, Parameter
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
 from reconciler.cli.running import apply_once, listening, show
+from reconciler.cli.service import Options, serve
+from reconciler.cli.verbs import Log, MetricsFile
 from reconciler.core.errors import DesiredStateError, ReconcileError
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from reconciler.cli.duty import Duty
     from reconciler.cli.loading import Loaded
     from reconciler.cli.running import StopSignal
     from reconciler.core.report import Report
@@ -31,6 +34,14 @@ def watch(
     state: Annotated[Path, Parameter(help="The state file.")],
     *,
     every: Annotated[str, Parameter(help="Look at least so often, such as 5m.")] = "5m",
+    metrics: Annotated[
+        str, Parameter(help="Answer Prometheus at this address of this machine, such as 127.0.0.1:9464.")
+    ] = "",
+    metrics_for_anyone: Annotated[
+        bool, Parameter(help="Let `--metrics` be an address that other machines reach.", negative="")
+    ] = False,
+    metrics_file: MetricsFile = None,
+    log: Log = "text",
 ) -> int:
     """Keep the world as the state file says, until it is stopped: at every edit of the file, at every end of a lease, and every so often.
 
@@ -40,15 +51,18 @@ def watch(
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.wake import Waker
 
+    screen.log_as(log)
     try:
         pace = duration(every)
     except ValueError as error:
         raise ReconcileError(f"--every is {every!r}: {error}") from error
-    watcher = _Watcher(state, load(state))
-    with listening() as stop, Waker(state, clock := SystemClock()) as waker:
+    loaded, options = load(state), Options(metrics, metrics_for_anyone, metrics_file)
+    with listening() as stop, serve(options) as service, Waker(state, clock := SystemClock()) as waker:
+        watcher = _Watcher(state, loaded, service.duty)
         while True:
             watcher.look(stop)
-            if stop() or waker.wait(watcher.until(clock.now(), pace), stop) == "stop":
+            service.rests(watcher.code)
+            if stop() or not service.wait(waker, watcher.until(clock.now(), pace), stop):
                 return watcher.code
             watcher.read_again()
 
@@ -56,8 +70,9 @@ def watch(
 class _Watcher:
     """What a watch remembers between two looks: the last good state file, and what it said last."""
 
-    def __init__(self, path: Path, loaded: Loaded) -> None:
+    def __init__(self, path: Path, loaded: Loaded, duty: Duty) -> None:
         self.path = path
+        self.duty = duty
         self.loaded = loaded
         self.code: int = ExitCode.OK
         self._said: object = None
@@ -81,7 +96,7 @@ class _Watcher:
 
         try:
             permit = self.loaded.permit(Limits())
-            report = apply_once(self.loaded, permit, {}, holder=f"watch {self.path}", listen=_tell)
+            report = apply_once(self.loaded, permit, {}, self.duty, holder=f"watch {self.path}", listen=_tell)
         except ReconcileError as error:
             from reconciler.cli.main import exit_code_of
 

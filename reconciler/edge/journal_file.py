@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +128,16 @@ class JournalFile:
             self._connection.close()
             if self._lock is not None:
                 self._lock.release()
+
+    def abandon(self, event: str, at: datetime, detail: Json) -> None:
+        """Write a last word, close the file and let no other thread in again: for a process that ends right after this.
+
+        The lock is not given up: it goes with the process, so that nobody else begins while this one still lives.
+        """
+        self._turn.acquire()
+        with suppress(JournalError):
+            self.record(event, at, detail)
+        self._connection.close()
 
     @property
     def took_over(self) -> Holder | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.loggers import quiet_libraries
+from reconciler.edge.patience import TURN_S, longest_s
 from reconciler.edge.psrp_connection import Gate
 from reconciler.edge.remote import Hosts, pdc_emulator
 from reconciler.edge.resolve import Names
@@ -36,6 +37,9 @@ class LiveWorld:
         secrets: Opens references to secrets.
         base: Directory of the state file; relative paths in it start there.
         fence: Keeps late writes of a process that was taken over from out; None where nothing is changed.
+
+    Attributes:
+        waiting: Surrounds everything that is asked and done, and is told for how many seconds that may last.
     """
 
     def __init__(self, targets: Targets, secrets: Vault, base: Path, fence: Fence | None = None) -> None:
@@ -52,6 +56,7 @@ class LiveWorld:
         self._host_names: dict[str, str] = {}
         self._lock = threading.Lock()
         self._restarting = threading.Lock()
+        self.waiting: Callable[[float], AbstractContextManager[None]] = lambda longest: nullcontext()
 
     def __enter__(self) -> Self:
         return self
@@ -63,9 +68,14 @@ class LiveWorld:
 
     def close(self) -> None:
         """Close every connection."""
-        self._hosts.close()
+        with self._waiting_for_all():
+            self._hosts.close()
         for directory in (*self._directories.values(), *self._alone.values()):
             directory.close()
+        self._realms.close()
+
+    def forsake(self) -> None:
+        """Clear up what this machine keeps for the connections, without a word to whoever they lead to."""
         self._realms.close()
 
     def ask(self, query: Query) -> Rows:
@@ -74,6 +84,10 @@ class LiveWorld:
         Raises:
             TypeError: A Recall; that is the journal's to answer.
         """
+        with self.waiting(longest_s(query)):
+            return self._ask(query)
+
+    def _ask(self, query: Query) -> Rows:
         if isinstance(query, Search):
             return self._answering(query.domain, query.controller).search(query)
         if isinstance(query, Command):
@@ -96,6 +110,10 @@ class LiveWorld:
 
     def do(self, effect: Effect) -> Rows:
         """Carry out an effect, as ``core.ports.World`` says."""
+        with self.waiting(longest_s(effect)):
+            return self._do(effect)
+
+    def _do(self, effect: Effect) -> Rows:
         match effect:
             case AddEntry() | ModifyEntry() | DeleteEntry():
                 self._directories[effect.domain].write(effect, self._check)
@@ -115,11 +133,16 @@ class LiveWorld:
 
     def overtake(self) -> dict[str, WorldError]:
         """Shut out the writer that was taken over from, host by host; return the hosts where that failed, and why."""
-        return self._fence.overtake(self._hosts.run) if self._fence is not None else {}
+        with self._waiting_for_all():
+            return self._fence.overtake(self._hosts.run) if self._fence is not None else {}
 
     def lift(self) -> dict[str, WorldError]:
         """Leave no trace of the writer on any host; return the hosts where that failed, and why."""
-        return self._fence.lift(self._hosts.run) if self._fence is not None else {}
+        with self._waiting_for_all():
+            return self._fence.lift(self._hosts.run) if self._fence is not None else {}
+
+    def _waiting_for_all(self) -> AbstractContextManager[None]:
+        return self.waiting(TURN_S * len(self._targets.hosts))
 
     def _send(self, command: Command) -> Rows:
         """Run one command of an effect."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from reconciler.core.lengths import Length
 from reconciler.core.limits import AnyApproval
+from reconciler.core.notice import Receiver
 from reconciler.core.resource import OnConflict
 from reconciler.core.secret import SecretRef
 from reconciler.core.targets import Credential, Domain, Host, Name
@@ -164,3 +165,6 @@ class State(BaseModel):
     hosts: dict[Name, Host] = Field(default_factory=dict)
     migration: MigrationBlock | None = None
     resources: tuple[AnyResource, ...] = Field((), description="Anything else, kind by kind.")
+    notify: tuple[Receiver, ...] = Field(
+        (), description="Who is told, by signed messages, of what begins and is over: drift, leases, alarms."
+    )

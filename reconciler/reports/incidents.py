@@ -1,0 +1,81 @@
+"""What of a report is an incident: a drift that nobody asked for, a lease that ended, a certificate withheld, an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.core.certificate import Alarm
+from reconciler.core.errors import WorldError
+from reconciler.core.notice import INCIDENT, Incident
+from reconciler.core.report import Outcome, Report
+
+TOLD = ("external", "corrective", "unknown")
+"""Classes of drift that are incidents: what the state file asks for, and what the migration itself moves, are not."""
+
+
+def incidents(report: Report) -> list[Incident]:
+    """Return what goes on at the end of a run."""
+    return [*_drifts(report), *_leases(report), *_certificate(report), *_alarms(report)]
+
+
+def unjudged(report: Report) -> list[str]:
+    """Return the facts, or prefixes of facts, of incidents on which this run cannot say that they are over."""
+    if report.interrupted:
+        return [INCIDENT]
+    return [f"{INCIDENT}alarm/{key}" for key in report.closing.unknown]
+
+
+def made(report: Report) -> Incident | None:
+    """Return the certificate that this very run made, as something to tell once."""
+    certificate = report.closing.certificate
+    if certificate is None or not certificate.get("new"):
+        return None
+    return Incident("certificate", str(certificate["file"]), "completion certificate", "made", since=report.ended)
+
+
+def _drifts(report: Report) -> Iterator[Incident]:
+    known = set()
+    for drift in report.drifts:
+        known.add(drift.key)
+        if drift.comes_from in TOLD and drift.policy != "ignore":
+            since = drift.since or drift.first_seen
+            yield Incident("drift", drift.key, drift.title, drift.comes_from, drift.where, since)
+    before = {p.key for p in report.open if p.changed_at is not None and p.changed_at < report.started}
+    for outcome in report.outcomes:
+        if outcome.key not in known and (sort := _class(outcome, outcome.key in before)):
+            yield Incident("drift", outcome.key, outcome.title, sort, report.where.get(outcome.key, ""))
+
+
+def _class(outcome: Outcome, ours: bool) -> str:
+    """Tell the class of a drift from how it ended with a resource, where nothing else tells it."""
+    if outcome.status == "failed" and not outcome.changes and isinstance(outcome.error, WorldError):
+        return "unknown"
+    moved = bool(outcome.changes) and outcome.changes[0].direction == "apply" and outcome.lapsed is None
+    return ("corrective" if outcome.status == "changed" else "external") if moved and ours else ""
+
+
+def _leases(report: Report) -> Iterator[Incident]:
+    titles = {outcome.key: outcome.title for outcome in report.outcomes}
+    late = {
+        p.key: p.wanted_until for p in report.open if p.changed_at and p.wanted_until and p.wanted_until <= report.ended
+    }
+    for key, until in late.items():
+        yield Incident("lease", key, titles.get(key, key), "past its lease", report.where.get(key, ""), until)
+    for outcome in report.outcomes:
+        if outcome.lapsed is not None and outcome.key not in late:
+            where = report.where.get(outcome.key, "")
+            yield Incident("lease", outcome.key, outcome.title, "lease ended", where, outcome.lapsed)
+
+
+def _certificate(report: Report) -> Iterator[Incident]:
+    if report.closing.withheld:
+        yield Incident("certificate", "", "completion certificate", "withheld", since=report.ended)
+
+
+def _alarms(report: Report) -> Iterator[Incident]:
+    for alarm in report.closing.alarms:
+        yield _alarm(alarm, report)
+
+
+def _alarm(alarm: Alarm, report: Report) -> Incident:
+    return Incident("alarm", alarm.key, alarm.title, alarm.kind, report.where.get(alarm.key, ""))
