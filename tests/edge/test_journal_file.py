@@ -322,7 +322,7 @@ def test_older_journal_is_migrated_and_readable_before_that(path: Path, monkeypa
         journal.keep_baseline(promise())
     later = (*journal_schema.MIGRATIONS, "CREATE TABLE extra (a TEXT) STRICT")
     for module in ("journal_storage", "journal_file"):
-        monkeypatch.setattr(f"reconciler.edge.{module}.VERSION", 2)
+        monkeypatch.setattr(f"reconciler.edge.{module}.VERSION", len(later))
     monkeypatch.setattr("reconciler.edge.journal_storage.MIGRATIONS", later)
     before = path.read_bytes()
     with JournalFile.read_only(path) as journal:
@@ -330,7 +330,7 @@ def test_older_journal_is_migrated_and_readable_before_that(path: Path, monkeypa
     assert path.read_bytes() == before
     with opened(path) as journal:
         assert journal.obligations() == [promise()]
-        assert journal._connection.execute("SELECT max(version) FROM schema_version").get == 2
+        assert journal._connection.execute("SELECT max(version) FROM schema_version").get == len(later)
 
 
 # Crashes.
