@@ -13,7 +13,7 @@ from functools import cache, partial
 
 from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
 from reconciler.core.conflict import Conflict
-from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
+from reconciler.core.errors import HeldBack, NeedsPerson, ReconcileError, Refused
 from reconciler.core.forecast import forecast
 from reconciler.core.graph import Graph
 from reconciler.core.limits import Permit, foreseen, grant, standing
@@ -28,6 +28,7 @@ from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import OURS, Scope, freeze, untouched
 from reconciler.engine.leases import LAPSED, settle_leases, with_leases
 from reconciler.engine.observe import observe, observe_all, recall
+from reconciler.engine.restraint import Unrestrained
 
 FAILED_REVERT = "revert-failed/"
 """Prefix of the facts that say what could not be put back, by key; empty once it was."""
@@ -49,6 +50,7 @@ class Tools:
     audit: Audit = field(default_factory=NoAudit)
     account_of: Callable[[Effect], str] = lambda effect: ""
     plan: str = ""  # digest of the plan that this round follows
+    restraint: Unrestrained = field(default_factory=Unrestrained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Progress:
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
     lapsed: dict[Key, datetime] = field(default_factory=dict)  # when a lease ended that the phase would have go on
     plan: Plan | None = None  # of the round that is under way
+    unsettled: set[Key] = field(default_factory=set)  # changed by the migration itself at this moment
 
     def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
         """Note how it stands with one resource; what was changed once in a run stays changed."""
@@ -138,6 +141,7 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     scope, plan = _decide(scope, observations, tools, progress.plan.digest if progress.plan else "")
     if progress.plan is None:
         tools.permit.accept(plan, scope.obligations.values())
+        tools.restraint.look(scope, plan)
         settle_leases(scope, tools.journal, tools.clock.now())
         for key in untouched(scope):
             tools.journal.close(key, tools.clock.now())
@@ -201,6 +205,8 @@ def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: 
         _believe(scope, key, found, tools, progress)
         progress.settle(key, "unchanged")
         return False
+    if _held_back(scope, change, tools, progress):
+        return False
     if blocked := _blocked_by(scope, change, progress):
         _end(key, "skipped", tools, progress, because=blocked)
         return False
@@ -222,12 +228,38 @@ def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
     """Name the requirement that is not in place. Going back is never held up: a weakening must not outlive an error."""
     if change.direction == "revert":
         return ""
+    serves_back = _serves_back(scope, change.key, progress)
     for need in scope.graph.needs[change.key]:
         if need.key in progress.lapsed:
             return f"the lease of {need.key} ended"
+        if need.key in progress.unsettled:
+            return f"{need.key} is being changed at this moment"
+        if serves_back and isinstance(progress.errors.get(need.key), HeldBack):
+            continue
         if progress.status.get(need.key) in ("failed", "waiting", "skipped"):
             return f"{need.key} is {progress.status[need.key]}"
     return ""
+
+
+def _held_back(scope: Scope, change: Change, tools: Tools, progress: Progress) -> bool:
+    """Whether a policy, a pause or a window says: not now. Going back is never asked about."""
+    if change.direction == "revert" or _serves_back(scope, change.key, progress):
+        return False
+    hold = tools.restraint.hold(change)
+    if hold is None:
+        return False
+    if hold.error is not None:
+        _end(change.key, "waiting", tools, progress, error=hold.error)
+        return True
+    if hold.unsettled:
+        progress.unsettled.add(change.key)
+    progress.settle(change.key, "unchanged")
+    return True
+
+
+def _serves_back(scope: Scope, key: Key, progress: Progress) -> bool:
+    """Whether this is a restart for something that went back in this run."""
+    return scope.graph[key].barrier and any(need.key in progress.back for need in scope.graph.needs[key])
 
 
 def _gate(scope: Scope, change: Change, tools: Tools, progress: Progress) -> NeedsPerson | None:
@@ -241,6 +273,7 @@ def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -
     """Send the steps, read back, and go on as long as each pass brings the resource nearer."""
     key = change.key
     tools.listen(Event("started", key, change.wanted.title()))
+    tools.restraint.correcting(change)
     _promise(scope, change, tools, progress)
     for _ in range(MAX_PASSES):
         progress.changes.setdefault(key, []).append(change)
