@@ -76,7 +76,7 @@ class MemoryJournal:
         for found in sightings:
             mine = [n for n, kept in enumerate(self._drifts) if _same(kept, found)]
             if mine:
-                self._drifts[mine[0]] = replace(found, first_seen=self._drifts[mine[0]].first_seen)
+                self._drifts[mine[0]] = found
             else:
                 self._drifts.append(found)
 

@@ -61,6 +61,7 @@ class Sighting:
         repaired_by: ``us, run ...``, ``somebody else`` or ``the state file``; empty while it is open.
         since: When it was changed, where the directory tells.
         on: The controller on which that was.
+        found: Digest of what was read in those fields: a settle time runs only while that stays the same.
     """
 
     key: Key
@@ -72,3 +73,4 @@ class Sighting:
     repaired_by: str = ""
     since: datetime | None = None
     on: str = ""
+    found: str = ""

@@ -87,8 +87,7 @@ class Report:
     def _exit_code_of_plan(self) -> ExitCode:
         plan = self.plan or Plan(self.phase)
         codes = {_code_of_error(error) for error in plan.errors.values()}
-        ignored = {drift.key for drift in self.drifts if drift.policy == "ignore"}
-        if any(change.key not in ignored for change in plan.changes):
+        if plan.changes:
             codes.add(ExitCode.DRIFT)
         return worst(codes | self._exit_codes_of_closing(ended_well=True))
 

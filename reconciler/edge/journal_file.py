@@ -50,11 +50,11 @@ _OBLIGATION = (
     " FROM obligations"
 )
 _Row = tuple[Any, ...]
-_DRIFT = "key, fields, comes_from, first_seen, last_seen, closed_at, repaired_by, since, changed_on"
+_DRIFT = "key, fields, comes_from, first_seen, last_seen, closed_at, repaired_by, since, changed_on, found"
 _SIGHT = (
-    f"INSERT INTO drifts ({_DRIFT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key, fields) WHERE closed_at IS NULL"  # noqa: S608 - names only
-    " DO UPDATE SET comes_from = excluded.comes_from, last_seen = excluded.last_seen, since = excluded.since,"
-    " changed_on = excluded.changed_on"
+    f"INSERT INTO drifts ({_DRIFT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key, fields) WHERE closed_at IS NULL"  # noqa: S608 - names only
+    " DO UPDATE SET comes_from = excluded.comes_from, first_seen = excluded.first_seen, last_seen = excluded.last_seen, since = excluded.since,"
+    " changed_on = excluded.changed_on, found = excluded.found"
 )
 _REPAIRED = "UPDATE drifts SET closed_at = ?, repaired_by = ? WHERE key = ? AND fields = ? AND closed_at IS NULL"
 
@@ -262,15 +262,15 @@ def _drift_row(found: Sighting) -> _Row:
     """Return the row while it is open: what is over is closed by a statement of its own."""
     return (
         found.key, _json(found.fields), found.comes_from, _time(found.first_seen), _time(found.last_seen),
-        None, "", found.since and _time(found.since), found.on,
+        None, "", found.since and _time(found.since), found.on, found.found,
     )  # fmt: skip
 
 
 def _sighting(row: tuple[Any, ...]) -> Sighting:
-    key, fields, comes_from, first_seen, last_seen, closed_at, repaired_by, since, on = row
+    key, fields, comes_from, first_seen, last_seen, closed_at, repaired_by, since, on, found = row
     first, last = datetime.fromisoformat(first_seen), datetime.fromisoformat(last_seen)
     return Sighting(
-        key, tuple(json.loads(fields)), comes_from, first, last, _read_time(closed_at), repaired_by, _read_time(since), on
+        key, tuple(json.loads(fields)), comes_from, first, last, _read_time(closed_at), repaired_by, _read_time(since), on, found
     )  # fmt: skip
 
 

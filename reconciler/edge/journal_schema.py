@@ -47,7 +47,8 @@ MIGRATIONS: tuple[str, ...] = (
         closed_at TEXT,
         repaired_by TEXT NOT NULL,
         since TEXT,
-        changed_on TEXT NOT NULL
+        changed_on TEXT NOT NULL,
+        found TEXT NOT NULL
     ) STRICT;
     CREATE UNIQUE INDEX one_open_drift ON drifts (key, fields) WHERE closed_at IS NULL;
     """,

@@ -13,7 +13,7 @@ from functools import cache, partial
 
 from reconciler.core.audit import Audit, NoAudit, Origin, Record, Stage
 from reconciler.core.conflict import Conflict
-from reconciler.core.errors import HeldBack, NeedsPerson, ReconcileError, Refused
+from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
 from reconciler.core.forecast import forecast
 from reconciler.core.graph import Graph
 from reconciler.core.limits import Permit, foreseen, grant, standing
@@ -24,11 +24,12 @@ from reconciler.core.resource import Key, Resource
 from reconciler.core.saved_plan import steps_digest
 from reconciler.core.steps import Effect, Step
 from reconciler.engine.authorship import with_author, with_authors
+from reconciler.engine.drift import with_ignored
 from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import OURS, Scope, freeze, untouched
 from reconciler.engine.leases import LAPSED, settle_leases, with_leases
 from reconciler.engine.observe import observe, observe_all, recall
-from reconciler.engine.restraint import Unrestrained
+from reconciler.engine.restraint import Hold, Unrestrained
 
 FAILED_REVERT = "revert-failed/"
 """Prefix of the facts that say what could not be put back, by key; empty once it was."""
@@ -83,7 +84,7 @@ class Progress:
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
     lapsed: dict[Key, datetime] = field(default_factory=dict)  # when a lease ended that the phase would have go on
     plan: Plan | None = None  # of the round that is under way
-    unsettled: set[Key] = field(default_factory=set)  # changed by the migration itself at this moment
+    held: dict[Key, Hold] = field(default_factory=dict)  # what was not made for now
 
     def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
         """Note how it stands with one resource; what was changed once in a run stays changed."""
@@ -97,7 +98,7 @@ class Progress:
 def plan_only(scope: Scope, tools: Tools) -> Plan:
     """Observe and plan; nothing is written anywhere."""
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
-    scope = with_leases(scope, tools.journal, tools.clock.now())
+    scope = with_ignored(with_leases(scope, tools.journal, tools.clock.now()), tools.journal, tools.clock.now())
     observations = observe_all(
         {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
     )
@@ -134,7 +135,7 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     """Walk once through the graph; return whether anything was changed."""
     # A service that came with software is back when it is stopped, although uninstalling the software takes it away.
     scope = replace(scope, intents={key: intent for key, intent in scope.intents.items() if key not in progress.back})
-    scope = with_leases(scope, tools.journal, tools.clock.now())
+    scope = with_ignored(with_leases(scope, tools.journal, tools.clock.now()), tools.journal, tools.clock.now())
     progress.lapsed |= {key: i.lapsed for key, i in scope.intents.items() if i.lapsed and i.direction == "revert"}
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
     observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
@@ -152,8 +153,9 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     moved: set[Key] = set()
     right: set[Key] = set()
     for key in walk_order(scope.graph, scope.intents):
-        found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key), plan.edits.get(key, ()))
-        if _touched(scope.graph, key, moved):
+        change, left = planned.get(key), plan.left.get(key)
+        found = Finding(plan.observed.get(key), change, plan.errors.get(key), plan.edits.get(key, ()), left)
+        if _touched(scope.graph, key, moved) or _follows_from_nothing(scope, key, progress):
             found = _look_again(scope, key, tools)
         if tools.stopping():
             break
@@ -201,6 +203,9 @@ def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: 
     if found.error is not None:
         _end(key, "failed", tools, progress, error=found.error)
         return False
+    if found.left is not None:
+        progress.settle(key, "unchanged")
+        return False
     if change is None:
         _believe(scope, key, found, tools, progress)
         progress.settle(key, "unchanged")
@@ -232,10 +237,11 @@ def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
     for need in scope.graph.needs[change.key]:
         if need.key in progress.lapsed:
             return f"the lease of {need.key} ended"
-        if need.key in progress.unsettled:
-            return f"{need.key} is being changed at this moment"
-        if serves_back and isinstance(progress.errors.get(need.key), HeldBack):
-            continue
+        if need.key in progress.held:
+            if progress.held[need.key].error is None:
+                return f"{need.key} is being changed at this moment"
+            if serves_back:
+                continue
         if progress.status.get(need.key) in ("failed", "waiting", "skipped"):
             return f"{need.key} is {progress.status[need.key]}"
     return ""
@@ -247,14 +253,19 @@ def _held_back(scope: Scope, change: Change, tools: Tools, progress: Progress) -
         return False
     hold = tools.restraint.hold(change)
     if hold is None:
+        progress.held.pop(change.key, None)
         return False
+    progress.held[change.key] = hold
     if hold.error is not None:
         _end(change.key, "waiting", tools, progress, error=hold.error)
-        return True
-    if hold.unsettled:
-        progress.unsettled.add(change.key)
-    progress.settle(change.key, "unchanged")
+    else:
+        progress.settle(change.key, "unchanged")
     return True
+
+
+def _follows_from_nothing(scope: Scope, key: Key, progress: Progress) -> bool:
+    """Whether a restart was planned for something that was not done after all."""
+    return scope.graph[key].barrier and any(need.key in progress.held for need in scope.graph.needs[key])
 
 
 def _serves_back(scope: Scope, key: Key, progress: Progress) -> bool:

@@ -5,18 +5,18 @@ The law: only what was read as wanted can drift. What we never brought there is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from reconciler.core.canonical import digest_of, plain
+from reconciler.core.canonical import canonical, digest_of, plain
 from reconciler.core.drift import Class, Drift, Sighting
 from reconciler.core.edit import Edit
 from reconciler.core.errors import ReconcileError
 from reconciler.core.plan import Change, Plan
 from reconciler.core.policy import policy_at, said
 from reconciler.core.ports import Journal, Json
-from reconciler.core.resource import Key, Resource, differences
+from reconciler.core.resource import Difference, Key, Resource, differences
 from reconciler.engine.authorship import last_edits
 from reconciler.engine.certify import Sources
 from reconciler.engine.intents import OURS, Scope
@@ -31,6 +31,7 @@ class Known:
 
     Attributes:
         as_wanted: Digest of what was wanted, and since when it was there.
+        ours: What was read back after our last change, of what is still to be put back.
         seen: The drifts that are open, by key and fields.
     """
 
@@ -42,10 +43,15 @@ class Known:
 
 def known(scope: Scope, journal: Journal, now: datetime) -> Known:
     """Read what the journal knows."""
+    opened = {OURS + key for key, promise in scope.obligations.items() if promise.changed_at is not None}
     return Known(
         now,
         {key.removeprefix(AS_WANTED): fact for key, fact in journal.facts(AS_WANTED).items() if fact},
-        {key.removeprefix(OURS): scope.revive(fact) for key, fact in journal.facts(OURS).items() if fact},
+        {
+            key.removeprefix(OURS): scope.revive(fact)
+            for key, fact in journal.facts(OURS).items()
+            if fact and key in opened
+        },
         {(found.key, found.fields): found for found in journal.sightings(open_only=True)},
     )
 
@@ -69,9 +75,26 @@ def drifts_of(scope: Scope, plan: Plan, sources: Sources, where: Mapping[Key, st
         where: ``file:line:column`` of what declares each resource.
     """
     memory = known(scope, sources.journal, sources.clock.now())
-    found = [_drift(change, scope, memory, sources) for change in plan.changes]
+    found = [_drift(change, scope, memory, sources) for change in (*plan.changes, *plan.left.values())]
     found += [_unknown(key, error, scope, memory) for key, error in plan.errors.items()]
     return tuple(replace(drift, where=where.get(drift.key, "")) for drift in found)
+
+
+def with_ignored(scope: Scope, journal: Journal, now: datetime) -> Scope:
+    """Leave alone what drifted and is ignored at this moment: it is neither changed nor planned for."""
+    asked = [
+        key
+        for key, intent in scope.intents.items()
+        if intent.direction == "apply" and policy_at(scope.graph[key].on_drift, now) == "ignore"
+    ]
+    if not asked:
+        return scope
+    memory, intents = known(scope, journal, now), dict(scope.intents)
+    for key in asked:
+        wanted = intents[key].wanted
+        if wanted.restores and not wanted.barrier and _was_there(key, wanted, memory):
+            intents[key] = replace(intents[key], ignored=True)
+    return replace(scope, intents=intents)
 
 
 def class_of(change: Change, resource: Resource, memory: Known) -> tuple[Class, str]:
@@ -85,35 +108,45 @@ def class_of(change: Change, resource: Resource, memory: Known) -> tuple[Class, 
         return "intended", "there is more to be done"
     if set(fields_of(change)) <= set(wanted.renews):
         return "intended", "it is time to renew it"
-    if not _was_there(change, memory):
+    if not _was_there(change.key, wanted, memory):
         asked = (
             "the state file asks for something else since" if change.key in memory.as_wanted else "never yet as wanted"
         )
         return "intended", asked
-    seen = memory.seen.get((change.key, fields_of(change)))
-    if resource.settle is not None and (seen is None or memory.at - seen.first_seen < resource.settle):
+    if resource.settle is not None and memory.at - _first_seen(change, resource, memory) < resource.settle:
         return "transient", "it counts only if it is still so later: the migration itself changes it for a moment"
     return "external", "it was as wanted, and somebody changed it"
 
 
-def _was_there(change: Change, memory: Known) -> bool:
-    fact, ours = memory.as_wanted.get(change.key), memory.ours.get(change.key)
+def digest_found(differs: Iterable[Difference]) -> str:
+    """Return a digest of what was read in the fields that differ."""
+    return digest_of(sorted([one.field, canonical(plain(one.observed))] for one in differs))
+
+
+def _first_seen(change: Change, resource: Resource, memory: Known) -> datetime:
+    """Return when a look first found it so. Where it has to settle: exactly so, another member is another difference."""
+    seen = memory.seen.get((change.key, fields_of(change)))
+    same = seen is not None and (resource.settle is None or seen.found == digest_found(change.differs))
+    return seen.first_seen if seen is not None and same else memory.at
+
+
+def _was_there(key: Key, wanted: Resource, memory: Known) -> bool:
+    fact, ours = memory.as_wanted.get(key), memory.ours.get(key)
     if fact is not None:
-        return bool(fact["wanted"] == wanted_digest(change.wanted))
+        return bool(fact["wanted"] == wanted_digest(wanted))
     # A run that ended before it could take note of more still wrote down what it read back.
-    return ours is not None and not differences(change.wanted, ours)
+    return ours is not None and not differences(wanted, ours)
 
 
 def _drift(change: Change, scope: Scope, memory: Known, sources: Sources) -> Drift:
     resource = scope.graph[change.key]
     comes_from, because = class_of(change, resource, memory)
     since, on = _authored(change, memory, sources) if comes_from == "external" else (None, "")
-    seen = memory.seen.get((change.key, fields_of(change)))
     drifted = comes_from in ("external", "transient")
     note = said(resource.on_drift, memory.at) if drifted else ""
     return Drift(
         change.key, change.wanted.title(), "", comes_from, "; ".join(filter(None, (because, note))), change.differs, change.wanted.weakens,
-        since=since, on=on, first_seen=seen.first_seen if seen else memory.at, repair=_repair(change),
+        since=since, on=on, first_seen=_first_seen(change, resource, memory), repair=_repair(change),
         policy=policy_at(resource.on_drift, memory.at) if drifted else "correct",
     )  # fmt: skip
 

@@ -38,12 +38,10 @@ class Hold(NamedTuple):
     """A change that is not made now.
 
     Attributes:
-        error: Why; None where nobody needs to hear of it.
-        unsettled: What requires it has to wait as well.
+        error: Why; None where the migration itself may be changing it, and nobody needs to hear of it.
     """
 
     error: ReconcileError | None = None
-    unsettled: bool = False
 
 
 class Unrestrained:
@@ -100,13 +98,10 @@ class Restraint(Unrestrained):
         """Return why a change forward is not made now; None where it may be made."""
         assert self._scope is not None
         drift, resource = self._drifts.get(change.key), self._scope.graph[change.key]
-        drifted = drift is not None and drift.comes_from in ("external", "transient")
-        if drift is not None and drifted and drift.policy == "ignore":
-            return Hold()
         if set(fields_of(change)) <= set(change.wanted.renews):
             return None  # a deadline that is not pushed forward takes back what is wanted
         if drift is not None and drift.comes_from == "transient" and self._terms.by == "watch":
-            return Hold(unsettled=True)
+            return Hold()
         if resource.barrier and self._scope.phase == "complete":
             return None  # what went back counts only after it
         if (waits := self._not_now(resource)) is not None:

@@ -10,7 +10,7 @@ from reconciler.core.drift import Drift, Sighting
 from reconciler.core.ports import Journal
 from reconciler.core.report import Outcome
 from reconciler.core.resource import Key
-from reconciler.engine.drift import AS_WANTED, wanted_digest
+from reconciler.engine.drift import AS_WANTED, digest_found, wanted_digest
 from reconciler.engine.intents import Scope
 
 Fields = tuple[str, ...]
@@ -37,7 +37,7 @@ def _sighting(drift: Drift, now: datetime, run: str) -> Sighting:
     done = drift.comes_from == "corrective"
     return Sighting(
         drift.key, fields, drift.comes_from, drift.first_seen or now, now, now if done else None,
-        f"us, run {run}" if done else "", drift.since, drift.on,
+        f"us, run {run}" if done else "", drift.since, drift.on, digest_found(drift.differs),
     )  # fmt: skip
 
 

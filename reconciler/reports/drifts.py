@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from reconciler.core.drift import Drift
 from reconciler.core.resource import Key
 from reconciler.reports.plain import plain, printable
+from reconciler.reports.undo import show
 
 _DONE = {"correct": "", "report": "; only reported", "ignore": "; ignored"}
 
@@ -25,6 +28,16 @@ def drift_lines(drifts: Iterable[Drift], key: Key) -> list[Text]:
         words = f"{drift.comes_from}{because}{_since(drift)}{_DONE[drift.policy]}"
         lines.append(Text.assemble(("drift: ", "dim"), (words, style)))
     return lines
+
+
+def ignored_lines(drifts: Sequence[Drift]) -> Iterable[RenderableType]:
+    """Return what is left as it is because the state file says so."""
+    for drift in drifts:
+        if drift.policy == "ignore":
+            yield Text.assemble(("= ", "dim"), (drift.title, "dim"), (f"  [{drift.key}]", "dim"))
+            values = [f"{one.field}: {show(one.observed)} instead of {show(one.wanted)}" for one in drift.differs]
+            lines = [*drift_lines([drift], drift.key), *(Text(line, style="dim") for line in values)]
+            yield Group(*(Padding(line, (0, 0, 0, 4)) for line in lines))
 
 
 def plain_drift(drift: Drift) -> dict[str, Any]:

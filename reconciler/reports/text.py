@@ -18,7 +18,7 @@ from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import Key
 from reconciler.reports.closing import alarm_lines, alarmed, closing_lines
-from reconciler.reports.drifts import drift_lines
+from reconciler.reports.drifts import drift_lines, ignored_lines
 from reconciler.reports.edits import edit_lines, policy_of
 from reconciler.reports.json_report import foreseen, live, weight_of
 from reconciler.reports.undo import show, undo_of
@@ -47,6 +47,7 @@ class PlanText:
         for key in [key for key in plan.edits if key in plan.unchanged]:
             yield Text.assemble(("= ", "dim"), (plan.observed[key].title(), "dim"), (f"  [{key}]", "dim"))
             yield _indented(edit_lines(plan.edits[key], "keep"))
+        yield from ignored_lines(self.report.drifts)
         for key, error in plan.errors.items():
             yield Text.assemble(("✗ ", "bold red"), (key, "bold"), " could not be observed")
             yield Padding(_error(error), (0, 0, 0, 4))
