@@ -135,7 +135,9 @@ def revert(
     from reconciler.core.targets import Targets
     from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
+    from reconciler.engine.certify import Sources
     from reconciler.engine.intents import scope
+    from reconciler.engine.restraint import Restraint, Terms
     from reconciler.resources.kinds import revive
     from reconciler.resources.resolve import restarts_of
 
@@ -153,6 +155,9 @@ def revert(
         log = audit_path(file)
         with connected(Targets.model_validate(known), base, journal, log=log, whatever=True) as tools:
             whole = scope(Graph(restarts_of(hosts)), "complete", journal, revive)
+            tools.restraint = Restraint(
+                Sources(tools.world, journal, tools.clock, revive), Terms("person", despite_pause=True)
+            )
             report = carry_out("revert", file.stem, whole, tools, {}, {})
             report = closed(report, whole, tools, file)
     return show(report, output)

@@ -102,6 +102,8 @@ def class_of(change: Change, resource: Resource, memory: Known) -> tuple[Class, 
     wanted = change.wanted
     if change.direction == "revert":
         return "intended", "it goes back"
+    if change.lapsed is not None:
+        return "intended", "its lease ended"
     if resource.barrier:
         return "intended", "it follows from what else changes"
     if not wanted.restores:

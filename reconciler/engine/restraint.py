@@ -179,7 +179,8 @@ class Restraint(Unrestrained):
         """Return facts about what is as wanted now, and about what went back; only those that are news."""
         assert self._scope is not None
         kept = self._sources.journal.facts(AS_WANTED)
-        news: dict[str, Json] = {}
+        there = {AS_WANTED + outcome.key for outcome in outcomes}
+        news: dict[str, Json] = {name: {} for name in kept if name not in there}  # went back when a run ended too early
         for outcome in outcomes:
             fact = kept.get(AS_WANTED + outcome.key, {})
             if outcome.direction == "revert":

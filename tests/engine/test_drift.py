@@ -9,6 +9,7 @@ import pytest
 from reconciler.core.errors import Unreachable
 from reconciler.core.exit_codes import ExitCode
 from reconciler.core.report import Report
+from reconciler.engine.converge import Tools, converge
 from tests.engine.watching import KEY, MINUTE, Bench, setting
 from tests.fake_world import Reboot, Setting
 
@@ -99,6 +100,21 @@ def test_what_went_back_and_is_wanted_again_is_intended() -> None:
     bench.apply("complete")
     (drift,) = bench.drift("migrate")
     assert drift.comes_from == "intended"
+
+
+def test_what_went_back_in_a_run_that_ended_too_early_is_intended_when_it_is_wanted_again() -> None:
+    bench = brought()
+    converge(bench.scope("complete"), Tools(bench.world, bench.journal, bench.clock, "r"))  # nothing is concluded
+    bench.apply("complete")
+    assert [drift.comes_from for drift in bench.drift("migrate")] == ["intended"]
+
+
+def test_what_waits_because_its_lease_ended_is_intended() -> None:
+    bench = Bench(setting(lease="8h"))
+    bench.apply()
+    bench.wait(timedelta(hours=9))
+    converge(bench.scope(), Tools(bench.world, bench.journal, bench.clock, "r"))
+    assert [drift.because for drift in bench.drift()] == ["its lease ended"]
 
 
 def test_a_restart_follows_and_is_no_drift_of_its_own() -> None:
