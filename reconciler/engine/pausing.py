@@ -32,8 +32,8 @@ def paused(journal: Journal, now: datetime) -> Pause | None:
     found = Pause(
         datetime.fromisoformat(str(fact["since"])), datetime.fromisoformat(str(fact["until"])), str(fact["because"])
     )
-    # A clock that is set back does not make a pause longer than it was asked for.
-    return found if found.since <= now < found.until else None
+    # A clock that was set back by a little ends no pause, and one that was set back by years makes none of years.
+    return found if found.since - (found.until - found.since) <= now < found.until else None
 
 
 def pause(journal: Journal, now: datetime, length: timedelta, because: str) -> Pause:

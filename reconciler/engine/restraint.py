@@ -23,6 +23,7 @@ from reconciler.engine.certify import Sources
 from reconciler.engine.drift import AS_WANTED, drifts_of, fields_of, wanted_digest
 from reconciler.engine.intents import Scope, freeze
 from reconciler.engine.pausing import paused
+from reconciler.engine.sightings import sighted
 
 CORRECTIONS = "corrections/"
 """Prefix of the facts that say what was set right, by key, for one declaration of it; empty once a person said: go on."""
@@ -156,16 +157,14 @@ class Restraint(Unrestrained):
         """Keep what was learned, and return the drifts that count."""
         if self._scope is None:
             return ()
-        from reconciler.engine.sightings import sighted
-
         now, journal = self._sources.clock.now(), self._sources.journal
-        for key in {o.key for o in outcomes if o.status == "changed" and o.direction == "apply"} & self._drifts.keys():
-            if (state := self._corrections(key)) != corrected(state) and self._terms.by == "watch":
-                self._keep(key, corrected(state))
         ended = {outcome.key: outcome for outcome in outcomes}
         drifts = tuple(_ended(drift, ended) for drift in self._drifts.values())
+        for drift in drifts:
+            if self._terms.by == "watch" and drift.comes_from == "corrective":
+                self._keep(drift.key, corrected(self._corrections(drift.key)))
         journal.sight(sighted(drifts, ended, self._scope, journal, now, run))
-        if news := self._as_wanted(outcomes, now):
+        if news := {**self._as_wanted(outcomes, now), **self._no_longer_fought_over(ended)}:
             journal.note(news, now)
         journal.forget_sightings(now - self._terms.keep)
         return tuple(drift for drift in drifts if self._counts(drift, now))
@@ -191,6 +190,12 @@ class Restraint(Unrestrained):
                     fact if fact.get("wanted") == digest else {"wanted": digest, "at": now.isoformat()}
                 )
         return {name: fact for name, fact in news.items() if fact != kept.get(name, {})}
+
+    def _no_longer_fought_over(self, outcomes: Mapping[Key, Outcome]) -> dict[str, Json]:
+        """Return facts that forget what was set right of things that nobody wants any more."""
+        wanted = {CORRECTIONS + outcome.key for outcome in outcomes.values() if outcome.direction == "apply"}
+        kept = self._sources.journal.facts(CORRECTIONS)
+        return {name: {} for name, fact in kept.items() if fact and name not in wanted}
 
     def _corrections(self, key: Key) -> Corrections:
         """Return what was set right of this resource as it is declared now: another declaration begins anew."""

@@ -226,6 +226,22 @@ def test_it_goes_on_where_the_state_file_says_something_else() -> None:
     assert bench.value() == 6
 
 
+def test_what_nobody_wants_any_more_is_not_fought_over() -> None:
+    bench = brought(setting(on_conflict="restore"))
+    fight(bench, 90 * MINUTE, 10)
+    bench.look("complete")
+    assert stalls(bench.journal) == {}
+
+
+def test_a_change_of_the_state_file_between_two_corrections_is_no_return() -> None:
+    bench = brought(setting(settle="1m"))
+    for _ in range(6):  # renewing, or asking for something else, is not what somebody undid
+        bench.resources = (setting(value=bench.runs, settle="1m"),)
+        bench.look()
+        bench.wait(HOUR)
+    assert (stalls(bench.journal), bench.history()) == ({}, [])
+
+
 def test_a_lone_edit_now_and_then_is_set_right_each_time() -> None:
     bench = brought()
     assert len(fight(bench, 6 * HOUR, 8)) == 8
@@ -335,9 +351,10 @@ def test_a_pause_may_be_ended_before_its_time() -> None:
     assert bench.value() == 1
 
 
-def test_a_clock_that_is_set_back_makes_no_pause_longer() -> None:
+def test_a_clock_that_is_set_back_makes_no_pause_longer_than_twice_its_length() -> None:
     bench = brought()
     pause(bench.journal, bench.clock.now(), 2 * HOUR, "")
+    assert paused(bench.journal, bench.clock.now() - HOUR) is not None
     assert paused(bench.journal, bench.clock.now() - DAY) is None
 
 
