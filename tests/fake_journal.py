@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from reconciler.core.drift import Sighting
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.resource import Key
 
@@ -19,6 +20,7 @@ class MemoryJournal:
         self._facts: dict[str, str] = {}
         self._obligations: list[Obligation] = []
         self._history: list[str] = []
+        self._drifts: list[Sighting] = []
 
     def facts(self, prefix: str) -> dict[str, Json]:
         return {key: json.loads(value) for key, value in sorted(self._facts.items()) if key.startswith(prefix)}
@@ -70,11 +72,30 @@ class MemoryJournal:
     def history(self) -> Sequence[Json]:
         return [json.loads(entry) for entry in self._history]
 
+    def sight(self, sightings: Sequence[Sighting]) -> None:
+        for found in sightings:
+            mine = [n for n, kept in enumerate(self._drifts) if _same(kept, found)]
+            if mine:
+                self._drifts[mine[0]] = found
+            else:
+                self._drifts.append(found)
+
+    def sightings(self, *, open_only: bool = False) -> list[Sighting]:
+        found = [kept for kept in self._drifts if not open_only or kept.closed_at is None]
+        return sorted(found, key=lambda kept: kept.first_seen)
+
+    def forget_sightings(self, before: datetime) -> None:
+        self._drifts = [kept for kept in self._drifts if kept.closed_at is None or kept.closed_at >= before]
+
     def _update(self, key: Key, applies: Callable[[Obligation], bool], **times: Any) -> None:
         self._obligations = [
             replace(kept, **times) if kept.key == key and kept.closed_at is None and applies(kept) else kept
             for kept in self._obligations
         ]
+
+
+def _same(kept: Sighting, found: Sighting) -> bool:
+    return kept.closed_at is None and (kept.key, kept.fields) == (found.key, found.fields)
 
 
 def _text(value: object) -> str:

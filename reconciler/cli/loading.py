@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from reconciler.core.errors import DesiredStateError, Problem
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.core.saved_plan import SavedPlan
     from reconciler.core.targets import Targets
     from reconciler.edge.state_file import StateFile
+    from reconciler.engine.restraint import Terms
     from reconciler.resources.state import State
 
 
@@ -47,6 +48,12 @@ class Loaded:
         block = self.state.migration
         meant = frozenset(key for key, found in self.graph.declarations.items() if found.origin[:1] == ("migration",))
         return Permit(limits, saved, where, block.approvals if block else (), meant)
+
+    def terms(self, by: Literal["person", "watch"], *, despite_pause: bool = False) -> Terms:
+        """Return what holds changes back."""
+        from reconciler.engine.restraint import Terms
+
+        return Terms(by, self.state.windows, self.where, self.state.history_keep, despite_pause)
 
     @property
     def targets(self) -> Targets:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from reconciler import __version__
-from reconciler.cli import audit, certificate, lab, verbs, watch
+from reconciler.cli import audit, certificate, history, lab, pausing, verbs, watch
 from reconciler.core.errors import AuthenticationFailed, DesiredStateError, NeedsPerson, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode
 
@@ -19,6 +19,8 @@ app = App(
 )
 verbs.register(app)
 watch.register(app)
+pausing.register(app)
+history.register(app)
 audit.register(app)
 certificate.register(app)
 lab.register(app)

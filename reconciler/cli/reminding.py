@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.cli import output as screen
+from reconciler.cli.pausing import quiet_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,8 @@ def remind(journal: Journal) -> None:
         screen.stderr(f"{len(stuck)} settings could not be put back, and are still open:", "bold red")
     for key, fact in stuck.items():
         screen.stderr(f"  {key} (since {fact['at']}): {fact['what']}", "red")
+    for line in quiet_lines(journal):
+        screen.stderr(line, "bold yellow")
     now = SystemClock().now()
     late = [promise for promise in journal.obligations() if promise.wanted_until and promise.wanted_until <= now]
     if late:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.edge.secrets import Secrets
     from reconciler.engine.events import Listener
     from reconciler.engine.intents import Scope
+    from reconciler.engine.restraint import Terms
     from reconciler.engine.run import Tools
 
 INTERRUPTED = 130
@@ -124,12 +125,19 @@ def apply_once(
     *,
     holder: str,
     listen: Listener = screen.tell,
+    terms: Terms | None = None,
 ) -> Report:
-    """Bring the world to what a state file says, under the lock of its journal."""
+    """Bring the world to what a state file says, under the lock of its journal.
+
+    Args:
+        terms: What holds changes back; where not given, a person asked for it.
+    """
     from reconciler.cli.closing import closed
     from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
+    from reconciler.engine.certify import Sources
     from reconciler.engine.intents import scope
+    from reconciler.engine.restraint import Restraint
     from reconciler.resources.kinds import revive
 
     name, log = loaded.state.metadata.name, audit_path(loaded.journal)
@@ -137,6 +145,8 @@ def apply_once(
         remind(journal)
         with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools, duty.over(loaded, tools):
             tools.listen = listen
+            sources = Sources(tools.world, journal, tools.clock, revive)
+            tools.restraint = Restraint(sources, terms or loaded.terms("person"))
             written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
             if journal.facts(TARGETS).get(TARGETS) != written:
                 journal.note({TARGETS: written}, tools.clock.now())
@@ -173,13 +183,14 @@ def carry_out(
         still = [promise.key for promise in journal.obligations() if promise.changed_at]
         screen.stderr("stopped; still to be put back: " + (", ".join(still) or "nothing"), "bold yellow")
         raise
+    drifts = tools.restraint.conclude(result.outcomes, tools.run)
     ended = tools.clock.now()
     report = Report(
         verb=verb, run=tools.run, state=name, phase=scope.phase, started=started, ended=ended,
         outcomes=tuple(result.outcomes), rounds=result.rounds, converged=result.converged, interrupted=result.interrupted,
         open=tuple(promise for promise in journal.obligations() if promise.changed_at),
         closed=tuple(promise for promise in journal.closed() if promise.closed_at and promise.closed_at >= started),
-        where=where, back=backs(journal), fenced=lift(tools),
+        where=where, back=backs(journal), drifts=drifts, fenced=lift(tools),
     )  # fmt: skip
     journal.record(
         verb + " ended", ended, {"run": tools.run, "exit_code": int(report.exit_code), "rounds": result.rounds}

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from reconciler.cli import output as screen
 from reconciler.cli.closing import closed, watched
 from reconciler.cli.loading import load
+from reconciler.cli.pausing import refuse_while_paused
 from reconciler.cli.reminding import remind, remind_of
 from reconciler.cli.running import TARGETS, apply_once, backs, carry_out, connected, save, show
 from reconciler.core.errors import JournalError, UnsafePlan
@@ -61,7 +62,9 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
     from reconciler.core.report import Report
     from reconciler.core.saved_plan import Origin
     from reconciler.edge.journal_file import JournalFile
+    from reconciler.engine.certify import Sources
     from reconciler.engine.converge import plan_only
+    from reconciler.engine.drift import drifts_of
     from reconciler.engine.intents import scope
     from reconciler.resources.kinds import revive
 
@@ -72,10 +75,12 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
         started = tools.clock.now()
         whole = scope(loaded.graph, loaded.state.phase, journal, revive)
         found = plan_only(whole, tools)
+        drifts = drifts_of(whole, found, Sources(tools.world, journal, tools.clock, revive), loaded.where)
         report = Report(
             verb=verb, run=tools.run, state=loaded.state.metadata.name, phase=loaded.state.phase, started=started,
             ended=tools.clock.now(), plan=found, where=loaded.where, back=backs(journal),
             closing=watched(whole, tools),
+            drifts=tuple(one for one in drifts if verb == "drift" or one.policy == "ignore"),  # which `apply` leaves alone
         )  # fmt: skip
         for line in lapsed(permit.approvals, found.digest, started):
             screen.stderr(line, "magenta")
@@ -102,6 +107,9 @@ def apply(
     ] = None,
     metrics_file: MetricsFile = None,
     log: Log = "text",
+    despite_pause: Annotated[
+        bool, Parameter(negative="", help="Go on although `reconcile pause` asked for quiet.")
+    ] = False,
 ) -> int:
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
     from reconciler.cli.duty import Duty
@@ -120,8 +128,10 @@ def apply(
     if saved is not None:
         check_state(saved, loaded.sha256, str(path))
     permit = loaded.permit(limits, saved, str(path) if saved else "")
-    detail = {"plan": saved.digest} if saved else {}
-    return show(apply_once(loaded, permit, detail, Duty(metrics_file), holder=f"apply {path}"), output)
+    if not despite_pause:
+        refuse_while_paused(loaded)
+    detail, terms = {"plan": saved.digest} if saved else {}, loaded.terms("person", despite_pause=despite_pause)
+    return show(apply_once(loaded, permit, detail, Duty(metrics_file), holder=f"apply {path}", terms=terms), output)
 
 
 def revert(
@@ -134,7 +144,9 @@ def revert(
     from reconciler.core.targets import Targets
     from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
+    from reconciler.engine.certify import Sources
     from reconciler.engine.intents import scope
+    from reconciler.engine.restraint import Restraint, Terms
     from reconciler.resources.kinds import revive
     from reconciler.resources.resolve import restarts_of
 
@@ -152,6 +164,9 @@ def revert(
         log = audit_path(file)
         with connected(Targets.model_validate(known), base, journal, log=log, whatever=True) as tools:
             whole = scope(Graph(restarts_of(hosts)), "complete", journal, revive)
+            tools.restraint = Restraint(
+                Sources(tools.world, journal, tools.clock, revive), Terms("person", despite_pause=True)
+            )
             report = carry_out("revert", file.stem, whole, tools, {}, {})
             report = closed(report, whole, tools, file)
     return show(report, output)

@@ -96,7 +96,15 @@ class _Watcher:
 
         try:
             permit = self.loaded.permit(Limits())
-            report = apply_once(self.loaded, permit, {}, self.duty, holder=f"watch {self.path}", listen=_tell)
+            report = apply_once(
+                self.loaded,
+                permit,
+                {},
+                self.duty,
+                holder=f"watch {self.path}",
+                listen=_tell,
+                terms=self.loaded.terms("watch"),
+            )
         except ReconcileError as error:
             from reconciler.cli.main import exit_code_of
 
@@ -114,9 +122,13 @@ class _Watcher:
         """Return when to look again at the latest."""
         from reconciler.edge.journal_file import JournalFile
         from reconciler.engine.pace import next_look
+        from reconciler.engine.restraint import wakes
 
         resources = [declaration.resource for declaration in self.loaded.graph.declarations.values()]
-        return next_look(now, every, JournalFile.read_only(self.loaded.journal).obligations(), resources)
+        journal = JournalFile.read_only(self.loaded.journal)
+        return next_look(
+            now, every, journal.obligations(), resources, wakes(journal, resources, self.loaded.state.windows, now)
+        )
 
     def _news(self, what: object) -> bool:
         """Whether this is not what was said last."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from reconciler.core.policy import Policy
 from reconciler.core.resource import Difference, Key
 
 Class = Literal["intended", "corrective", "external", "transient", "unknown"]
@@ -15,7 +16,8 @@ Class = Literal["intended", "corrective", "external", "transient", "unknown"]
 else moved it; ``corrective``: the same, and it is being set right again by itself; ``transient``: the migration itself moves it
 for a while (ADMT fills and empties the group); ``unknown``: it could not be observed, or nothing is known of how it was.
 """
-Policy = Literal["correct", "report", "ignore"]
+COUNTS: frozenset[Class] = frozenset({"external", "corrective", "unknown"})
+"""Classes that are worth an alarm; the others are the migration itself at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +48,29 @@ class Drift:
     repair: tuple[str, ...] = ()
     policy: Policy = "correct"
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A drift as the journal keeps it; at most one of a key and its fields is open.
+
+    Attributes:
+        fields: Which ones differed, sorted; empty where it could not be observed.
+        first_seen: Aware, as all times here.
+        closed_at: When a look first found it right again; None while it is open.
+        repaired_by: ``us, run ...``, ``somebody else`` or ``the state file``; empty while it is open.
+        since: When it was changed, where the directory tells.
+        on: The controller on which that was.
+        found: Digest of what was read in those fields: a settle time runs only while that stays the same.
+    """
+
+    key: Key
+    fields: tuple[str, ...]
+    comes_from: Class
+    first_seen: datetime
+    last_seen: datetime
+    closed_at: datetime | None = None
+    repaired_by: str = ""
+    since: datetime | None = None
+    on: str = ""
+    found: str = ""

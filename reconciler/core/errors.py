@@ -136,5 +136,9 @@ class NeedsPerson(ReconcileError):
         self.on_our_behalf = on_our_behalf
 
 
+class HeldBack(ReconcileError):
+    """A change that was not made for now: a policy, a pause, a change window, or a correction that waits for its turn."""
+
+
 class NotYet(ReconcileError):
     """The steps cannot be known before a requirement is in place. Not a failure while planning."""

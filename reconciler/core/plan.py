@@ -71,12 +71,14 @@ class Finding:
         change: What would bring it to where it shall be; None where it is there.
         error: Why it is not known, or what it would take is not.
         edits: What somebody else changed after us, on the way back.
+        left: What would be changed if that were not ignored.
     """
 
     observed: Resource | None = None
     change: Change | None = None
     error: ReconcileError | None = None
     edits: tuple[Conflict, ...] = ()
+    left: Change | None = None
 
     @property
     def right(self) -> bool:
@@ -92,6 +94,7 @@ class Plan:
         edits: What somebody else changed after us, by key; also where it stays as it is.
         digest: What approvals are bound to: ``steps_digest`` of the plan with every approval given.
         exposure: How long each weakening will be live, see ``forecast``.
+        left: What differs and is left as it is, because the state file says to ignore that; it counts as unchanged.
     """
 
     phase: Phase
@@ -102,6 +105,7 @@ class Plan:
     edits: Mapping[Key, tuple[Conflict, ...]] = field(default_factory=dict)
     digest: str = ""
     exposure: tuple[Exposure, ...] = ()
+    left: Mapping[Key, Change] = field(default_factory=dict)
 
     @property
     def quiet(self) -> bool:
@@ -121,12 +125,14 @@ class Intent:
     Attributes:
         ours: On the way back, what was read after our last change; None where our change never took.
         lapsed: When its lease ended, although the phase still wants it; it goes back, or is back and waits for a person.
+        ignored: It was as wanted once, and what differs since is left as it is.
     """
 
     direction: Direction
     wanted: Resource
     ours: Resource | None = None
     lapsed: datetime | None = None
+    ignored: bool = False
 
 
 def intend(
@@ -222,6 +228,7 @@ def build(
         errors={key: finding.error for key, finding in found.items() if finding.error is not None},
         observed={key: finding.observed for key, finding in found.items() if finding.observed is not None},
         edits={key: finding.edits for key, finding in found.items() if finding.edits},
+        left={key: finding.left for key, finding in found.items() if finding.left is not None},
     )
 
 
@@ -249,6 +256,8 @@ def examine(
         )
         if intent.lapsed and intent.direction == "apply" and RENEW_LEASE not in wanted.approved:
             return Finding(observed, replace(change, gate=_lapsed(wanted, intent.lapsed)))
+        if intent.ignored and not {difference.field for difference in differs} <= set(wanted.renews):
+            return Finding(observed, left=_with_steps(change))
         edits = conflicts(wanted, intent.ours, observed) if intent.ours is not None else ()
         if edits and wanted.on_conflict == "keep":
             kept = keeping(wanted, edits, observed)

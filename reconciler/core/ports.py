@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from reconciler.core.drift import Sighting
 from reconciler.core.query import Query, Rows
 from reconciler.core.resource import Key
 from reconciler.core.steps import Effect
@@ -119,6 +120,18 @@ class Journal(Protocol):
 
     def history(self) -> Sequence[Json]:
         """Return the history, oldest first: ``{"at": iso, "event": str, ...detail}``."""
+        ...
+
+    def sight(self, sightings: Sequence[Sighting]) -> None:
+        """Keep drifts, all or none: each replaces the open one of the same key and fields, or begins one."""
+        ...
+
+    def sightings(self, *, open_only: bool = False) -> list[Sighting]:
+        """Return the drifts, those first seen first."""
+        ...
+
+    def forget_sightings(self, before: datetime) -> None:
+        """Drop drifts that were closed before this moment."""
         ...
 
 

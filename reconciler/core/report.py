@@ -10,7 +10,7 @@ from typing import Literal
 from reconciler.core.certificate import Closing
 from reconciler.core.conflict import Conflict
 from reconciler.core.drift import Drift
-from reconciler.core.errors import AuthenticationFailed, ReconcileError, Unreachable
+from reconciler.core.errors import AuthenticationFailed, HeldBack, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode, worst
 from reconciler.core.plan import Change, Direction, Plan
 from reconciler.core.ports import Obligation
@@ -46,7 +46,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run of one verb."""
+    """One run of one verb.
+
+    Attributes:
+        drifts: For ``drift`` everything that differs; for a run what counted when it began, ``corrective`` where it was set right.
+        fenced: Hosts that keep the writer's number, and why.
+    """
 
     verb: Literal["plan", "apply", "drift", "revert"]
     run: str
@@ -65,7 +70,7 @@ class Report:
     back: Mapping[Key, str] = field(default_factory=dict)
     closing: Closing = field(default_factory=Closing)
     drifts: tuple[Drift, ...] = ()
-    fenced: Mapping[str, str] = field(default_factory=dict)  # hosts that keep the writer's number, and why
+    fenced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -101,6 +106,8 @@ def _code(outcome: Outcome) -> ExitCode:
         return ExitCode.WAITING if outcome.lapsed else ExitCode.OK
     if outcome.direction == "revert":
         return ExitCode.REVERT_INCOMPLETE
+    if outcome.status == "waiting" and isinstance(outcome.error, HeldBack):
+        return ExitCode.DRIFT  # nobody has to do anything for it
     if outcome.status == "waiting":
         return ExitCode.WAITING
     if outcome.status == "skipped":

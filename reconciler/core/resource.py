@@ -16,6 +16,7 @@ from pydantic_core import CoreSchema
 
 from reconciler.core.edit import Edit
 from reconciler.core.lengths import Length
+from reconciler.core.policy import OnDrift
 from reconciler.core.query import Query, Rows
 from reconciler.core.steps import Step
 from reconciler.core.values import ALL, Phase
@@ -74,6 +75,7 @@ class Resource(BaseModel, ABC):
         together: Fields that mean nothing without each other, as a value without its type.
         unknowable: Fields in which None was read says that nothing is known, not that nothing is there.
         typical_s: How many seconds the longest sort of its steps takes, until that was measured.
+        renews: Fields that time alone makes differ (a deadline that is pushed forward): such a difference is no drift.
         barrier: True for what settles after its requirements moved in either direction (a restart); it has no baseline.
     """
 
@@ -86,6 +88,7 @@ class Resource(BaseModel, ABC):
     typical_s: ClassVar[float] = 3.0
     unknowable: ClassVar[tuple[str, ...]] = ()
     together: ClassVar[tuple[str, ...]] = ()
+    renews: ClassVar[tuple[str, ...]] = ()
 
     kind: str
     ensure: Literal["present", "absent"] = Field("present", description="Whether the thing shall exist.")
@@ -102,6 +105,15 @@ class Resource(BaseModel, ABC):
     on_conflict: OnConflict = Field(
         "ask",
         description="When it goes back and somebody else has changed it meanwhile: put the original back, leave it as it is, or ask a person.",
+    )
+    on_drift: OnDrift = Field(
+        "correct",
+        description="When it was as wanted and somebody changes it: set it right, only report it, or ignore it for a reason and until a day. "
+        "It says what `watch` does; `apply` sets right whatever is not ignored. What goes back goes back whatever this says.",
+    )
+    settle: Length | None = Field(
+        None,
+        description="How long a difference has to be there before it counts as drift, such as `2m`; for what the migration itself changes for a moment.",
     )
     lease: Length | None = Field(
         None,

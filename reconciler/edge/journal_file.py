@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import apsw
 
+from reconciler.core.drift import Sighting
 from reconciler.core.errors import JournalError
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.resource import Key
@@ -49,6 +50,14 @@ _OBLIGATION = (
     "SELECT key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at, wanted_until, forecast_s"
     " FROM obligations"
 )
+_Row = tuple[Any, ...]
+_DRIFT = "key, fields, comes_from, first_seen, last_seen, closed_at, repaired_by, since, changed_on, found"
+_SIGHT = (
+    f"INSERT INTO drifts ({_DRIFT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key, fields) WHERE closed_at IS NULL"  # noqa: S608 - names only
+    " DO UPDATE SET comes_from = excluded.comes_from, first_seen = excluded.first_seen, last_seen = excluded.last_seen, since = excluded.since,"
+    " changed_on = excluded.changed_on, found = excluded.found"
+)
+_REPAIRED = "UPDATE drifts SET closed_at = ?, repaired_by = ? WHERE key = ? AND fields = ? AND closed_at IS NULL"
 
 
 class JournalFile:
@@ -213,17 +222,39 @@ class JournalFile:
         rows = self._rows("SELECT at, event, detail FROM history ORDER BY id")
         return [{"at": at, "event": event, **_beside(json.loads(detail))} for at, event, detail in rows]
 
+    def sight(self, sightings: Sequence[Sighting]) -> None:
+        """Keep drifts, all or none: each replaces the open one of the same key and fields, or begins one."""
+        over = [one for one in sightings if one.closed_at is not None]
+        closing = [
+            (one.closed_at and _time(one.closed_at), one.repaired_by, one.key, _json(one.fields)) for one in over
+        ]
+        self._write(_SIGHT, [_drift_row(one) for one in sightings], (_REPAIRED, closing))
+
+    def sightings(self, *, open_only: bool = False) -> list[Sighting]:
+        """Return the drifts, those first seen first."""
+        which = "WHERE closed_at IS NULL " if open_only else ""
+        return [_sighting(row) for row in self._rows(f"SELECT {_DRIFT} FROM drifts {which}ORDER BY first_seen, id")]  # noqa: S608
+
+    def forget_sightings(self, before: datetime) -> None:
+        """Drop drifts that were closed before this moment; without any, nothing is written."""
+        if self._rows("SELECT 1 FROM drifts WHERE closed_at < ? LIMIT 1", _time(before)):
+            self._write("DELETE FROM drifts WHERE closed_at < ?", [(_time(before),)])
+
     def _rows(self, sql: str, *values: apsw.SQLiteValue) -> list[tuple[Any, ...]]:
         with self._turn, translated(self.path):
             return list(self._connection.execute(sql, values))
 
-    def _write(self, sql: str, rows: Sequence[tuple[apsw.SQLiteValue, ...]]) -> None:
+    def _write(self, sql: str, rows: Sequence[_Row], *more: tuple[str, Sequence[_Row]]) -> None:
+        """Execute a statement for each row, and more of them, all or none."""
+        if not rows:
+            return
         if self._lock is None:
             raise JournalError("this journal was opened for reading only", where=str(self.path))
         with self._turn, translated(self.path), transaction(self._connection):
             check_epoch(self._connection, self.path, self.epoch)
             self._lock.check()
-            self._connection.executemany(sql, rows)
+            for statement, values in ((sql, rows), *more):
+                self._connection.executemany(statement, values)
 
 
 def _lock_path(path: Path) -> Path:
@@ -235,6 +266,22 @@ def _obligation(row: tuple[Any, ...]) -> Obligation:
     return Obligation(
         key, json.loads(declared), json.loads(baseline), tuple(json.loads(requires)), weakens,
         datetime.fromisoformat(seen_at), _read_time(changed_at), _read_time(closed_at), _read_time(wanted_until), forecast_s,
+    )  # fmt: skip
+
+
+def _drift_row(found: Sighting) -> _Row:
+    """Return the row while it is open: what is over is closed by a statement of its own."""
+    return (
+        found.key, _json(found.fields), found.comes_from, _time(found.first_seen), _time(found.last_seen),
+        None, "", found.since and _time(found.since), found.on, found.found,
+    )  # fmt: skip
+
+
+def _sighting(row: tuple[Any, ...]) -> Sighting:
+    key, fields, comes_from, first_seen, last_seen, closed_at, repaired_by, since, on, found = row
+    first, last = datetime.fromisoformat(first_seen), datetime.fromisoformat(last_seen)
+    return Sighting(
+        key, tuple(json.loads(fields)), comes_from, first, last, _read_time(closed_at), repaired_by, _read_time(since), on, found
     )  # fmt: skip
 
 

@@ -36,6 +36,22 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE obligations ADD COLUMN wanted_until TEXT;
     ALTER TABLE obligations ADD COLUMN forecast_s REAL;
     """,
+    """
+    CREATE TABLE drifts (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL,
+        fields TEXT NOT NULL CHECK (json_valid(fields)),
+        comes_from TEXT NOT NULL,
+        first_seen TEXT NOT NULL,
+        last_seen TEXT NOT NULL,
+        closed_at TEXT,
+        repaired_by TEXT NOT NULL,
+        since TEXT,
+        changed_on TEXT NOT NULL,
+        found TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX one_open_drift ON drifts (key, fields) WHERE closed_at IS NULL;
+    """,
 )
 """Never edit an entry that was released; append another."""
 

@@ -14,6 +14,7 @@ from reconciler.core.edit import Edit
 from reconciler.core.plan import Finding, Intent, Plan
 from reconciler.core.ports import Clock, Journal, World
 from reconciler.core.resource import Key, Resource
+from reconciler.engine.certify import Sources
 from reconciler.engine.intents import Scope
 
 _GRAIN = timedelta(seconds=1)  # a directory tells times in whole seconds
@@ -49,6 +50,32 @@ def with_author(found: Finding, intent: Intent, world: World, journal: Journal, 
     return replace(found, edits=edits, change=change)
 
 
+def last_edits(
+    wanted: Resource,
+    ours: Resource,
+    observed: Resource,
+    there_at: datetime | None,
+    sources: Sources,
+) -> dict[str, Edit]:
+    """Return by field what somebody else changed last, as far as the directory tells and it was certainly not us.
+
+    Args:
+        ours: What was there before.
+        there_at: When that was read; it counts where we never wrote anything ourselves.
+    """
+    history = sources.journal.history()
+    wrote = any(entry["event"] == "step" and entry.get("key") == wanted.key for entry in history)
+    since = _last_write(sources.journal, wanted.key) if wrote else there_at
+    if since is None:
+        return {}
+    now = sources.clock.now()
+    return {one.field: one for one in _told(wanted, ours, observed, sources.world) if _is_later(one, since, now)}
+
+
+def _is_later(found: Edit, since: datetime, now: datetime) -> bool:
+    return found.at > since + (found.told_at + _GRAIN - now)
+
+
 def _told(wanted: Resource, ours: Resource, observed: Resource, world: World) -> tuple[Edit, ...]:
     try:
         answers = [world.ask(query) for query in wanted.trail(observed)]
@@ -65,7 +92,7 @@ def _attributed(edit: Conflict, told: Sequence[Edit], since: datetime, now: date
     """
     field = edit.field.partition(".")[0]
     found = next((one for one in told if one.field == field), None)
-    if found is None or found.at <= since + (found.told_at + _GRAIN - now):
+    if found is None or not _is_later(found, since, now):
         return edit
     return edit._replace(edit=found, ours_at=since)
 

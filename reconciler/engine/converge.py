@@ -18,6 +18,7 @@ from reconciler.core.plan import Change, Finding, Observation, Plan, blockers, b
 from reconciler.core.resource import Key
 from reconciler.core.saved_plan import steps_digest
 from reconciler.engine.authorship import with_author, with_authors
+from reconciler.engine.drift import with_ignored
 from reconciler.engine.events import Event
 from reconciler.engine.intents import Scope, untouched
 from reconciler.engine.leases import settle_leases, with_leases
@@ -33,7 +34,7 @@ MAX_PASSES = 6  # of one resource within a round, as long as each brings it near
 def plan_only(scope: Scope, tools: Tools) -> Plan:
     """Observe and plan; nothing is written anywhere."""
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
-    scope = with_leases(scope, tools.journal, tools.clock.now())
+    scope = with_ignored(with_leases(scope, tools.journal, tools.clock.now()), tools.journal, tools.clock.now())
     observations = observe_all(
         {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
     )
@@ -62,13 +63,14 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     """Walk once through the graph; return whether anything was changed."""
     # A service that came with software is back when it is stopped, although uninstalling the software takes it away.
     scope = replace(scope, intents={key: intent for key, intent in scope.intents.items() if key not in progress.back})
-    scope = with_leases(scope, tools.journal, tools.clock.now())
+    scope = with_ignored(with_leases(scope, tools.journal, tools.clock.now()), tools.journal, tools.clock.now())
     progress.lapsed |= {key: i.lapsed for key, i in scope.intents.items() if i.lapsed and i.direction == "revert"}
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
     observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
     scope, plan = _decide(scope, observations, tools, progress.plan.digest if progress.plan else "")
     if progress.plan is None:
         tools.permit.accept(plan, scope.obligations.values())
+        tools.restraint.look(scope, plan)
         settle_leases(scope, tools.journal, tools.clock.now())
         for key in untouched(scope):
             tools.journal.close(key, tools.clock.now())
@@ -79,8 +81,9 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     moved: set[Key] = set()
     right: set[Key] = set()
     for key in walk_order(scope.graph, scope.intents):
-        found = Finding(plan.observed.get(key), planned.get(key), plan.errors.get(key), plan.edits.get(key, ()))
-        if _touched(scope.graph, key, moved):
+        change, left = planned.get(key), plan.left.get(key)
+        found = Finding(plan.observed.get(key), change, plan.errors.get(key), plan.edits.get(key, ()), left)
+        if _touched(scope.graph, key, moved) or _follows_from_nothing(scope, key, progress):
             found = _look_again(scope, key, tools)
         if tools.stopping():
             break
@@ -128,9 +131,14 @@ def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: 
     if found.error is not None:
         end(key, "failed", tools, progress, error=found.error)
         return False
+    if found.left is not None:
+        progress.settle(key, "unchanged")
+        return False
     if change is None:
         believe(scope, key, found, tools, progress)
         progress.settle(key, "unchanged")
+        return False
+    if _held_back(scope, change, tools, progress):
         return False
     if blocked := _blocked_by(scope, change, progress):
         end(key, "skipped", tools, progress, because=blocked)
@@ -153,12 +161,44 @@ def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
     """Name the requirement that is not in place. Going back is never held up: a weakening must not outlive an error."""
     if change.direction == "revert":
         return ""
+    serves_back = _serves_back(scope, change.key, progress)
     for need in scope.graph.needs[change.key]:
         if need.key in progress.lapsed:
             return f"the lease of {need.key} ended"
+        if need.key in progress.held:
+            if progress.held[need.key].error is None:
+                return f"{need.key} is being changed at this moment"
+            if serves_back:
+                continue
         if progress.status.get(need.key) in ("failed", "waiting", "skipped"):
             return f"{need.key} is {progress.status[need.key]}"
     return ""
+
+
+def _held_back(scope: Scope, change: Change, tools: Tools, progress: Progress) -> bool:
+    """Whether a policy, a pause or a window says: not now. Going back is never asked about."""
+    if change.direction == "revert" or _serves_back(scope, change.key, progress):
+        return False
+    hold = tools.restraint.hold(change)
+    if hold is None:
+        progress.held.pop(change.key, None)
+        return False
+    progress.held[change.key] = hold
+    if hold.error is not None:
+        end(change.key, "waiting", tools, progress, error=hold.error)
+    else:
+        progress.settle(change.key, "unchanged")
+    return True
+
+
+def _follows_from_nothing(scope: Scope, key: Key, progress: Progress) -> bool:
+    """Whether a restart was planned for something that was not done after all."""
+    return scope.graph[key].barrier and any(need.key in progress.held for need in scope.graph.needs[key])
+
+
+def _serves_back(scope: Scope, key: Key, progress: Progress) -> bool:
+    """Whether this is a restart for something that went back in this run."""
+    return scope.graph[key].barrier and any(need.key in progress.back for need in scope.graph.needs[key])
 
 
 def _gate(scope: Scope, change: Change, tools: Tools, progress: Progress) -> NeedsPerson | None:
@@ -172,6 +212,7 @@ def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -
     """Send the steps, read back, and go on as long as each pass brings the resource nearer."""
     key = change.key
     tools.listen(Event("started", key, change.wanted.title()))
+    tools.restraint.correcting(change)
     promise(scope, change, tools, progress)
     for _ in range(MAX_PASSES):
         progress.changes.setdefault(key, []).append(change)

@@ -17,6 +17,7 @@ from reconciler.core.resource import Key
 from reconciler.core.steps import Effect
 from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import Scope
+from reconciler.engine.restraint import Hold, Unrestrained
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Tools:
     audit: Audit = field(default_factory=NoAudit)
     account_of: Callable[[Effect], str] = lambda effect: ""
     plan: str = ""  # digest of the plan that this round follows
+    restraint: Unrestrained = field(default_factory=Unrestrained)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Progress:
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
     lapsed: dict[Key, datetime] = field(default_factory=dict)  # when a lease ended that the phase would have go on
     plan: Plan | None = None  # of the round that is under way
+    held: dict[Key, Hold] = field(default_factory=dict)  # what was not made for now
 
     def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
         """Note how it stands with one resource; what was changed once in a run stays changed."""

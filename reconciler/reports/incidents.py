@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.core.certificate import Alarm
-from reconciler.core.errors import WorldError
 from reconciler.core.notice import INCIDENT, Incident
-from reconciler.core.report import Outcome, Report
+from reconciler.core.report import Report
 
 TOLD = ("external", "corrective", "unknown")
 """Classes of drift that are incidents: what the state file asks for, and what the migration itself moves, are not."""
@@ -34,24 +33,10 @@ def made(report: Report) -> Incident | None:
 
 
 def _drifts(report: Report) -> Iterator[Incident]:
-    known = set()
     for drift in report.drifts:
-        known.add(drift.key)
         if drift.comes_from in TOLD and drift.policy != "ignore":
             since = drift.since or drift.first_seen
             yield Incident("drift", drift.key, drift.title, drift.comes_from, drift.where, since)
-    before = {p.key for p in report.open if p.changed_at is not None and p.changed_at < report.started}
-    for outcome in report.outcomes:
-        if outcome.key not in known and (sort := _class(outcome, outcome.key in before)):
-            yield Incident("drift", outcome.key, outcome.title, sort, report.where.get(outcome.key, ""))
-
-
-def _class(outcome: Outcome, ours: bool) -> str:
-    """Tell the class of a drift from how it ended with a resource, where nothing else tells it."""
-    if outcome.status == "failed" and not outcome.changes and isinstance(outcome.error, WorldError):
-        return "unknown"
-    moved = bool(outcome.changes) and outcome.changes[0].direction == "apply" and outcome.lapsed is None
-    return ("corrective" if outcome.status == "changed" else "external") if moved and ours else ""
 
 
 def _leases(report: Report) -> Iterator[Incident]:

@@ -12,6 +12,7 @@ from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import danger
 from reconciler.reports.closing import closing_json, unknown_json
+from reconciler.reports.drifts import plain_drift
 from reconciler.reports.edits import plain_edit
 from reconciler.reports.plain import plain, plain_error
 from reconciler.reports.undo import undo_of
@@ -51,6 +52,7 @@ def document(report: Report) -> dict[str, Any]:
         "exposure": [_exposure(exposure) for exposure in (plan.exposure if plan else ())],
         "weighted_minutes": round(_weighted(report), 3),
         **closing_json(report.closing),
+        "drifts": [plain_drift(drift) for drift in report.drifts],
         "fenced": dict(report.fenced),
     }
 

@@ -18,6 +18,7 @@ from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import Key
 from reconciler.reports.closing import alarm_lines, alarmed, closing_lines
+from reconciler.reports.drifts import drift_lines, ignored_lines
 from reconciler.reports.edits import edit_lines, policy_of
 from reconciler.reports.json_report import foreseen, live, weight_of
 from reconciler.reports.undo import show, undo_of
@@ -46,6 +47,7 @@ class PlanText:
         for key in [key for key in plan.edits if key in plan.unchanged]:
             yield Text.assemble(("= ", "dim"), (plan.observed[key].title(), "dim"), (f"  [{key}]", "dim"))
             yield _indented(edit_lines(plan.edits[key], "keep"))
+        yield from ignored_lines(self.report.drifts)
         for key, error in plan.errors.items():
             yield Text.assemble(("✗ ", "bold red"), (key, "bold"), " could not be observed")
             yield Padding(_error(error), (0, 0, 0, 4))
@@ -77,7 +79,7 @@ def _change(change: Change, report: Report) -> RenderableType:
     head = Text.assemble(
         (f"{change.symbol} ", f"bold {colour}"), (change.wanted.title(), colour), (f"  [{change.key}]", "dim")
     )
-    lines: list[Text] = []
+    lines: list[Text] = drift_lines(report.drifts, change.key)
     for difference in change.differs:
         if difference.field != "ensure":
             lines.append(
@@ -174,6 +176,8 @@ class ApplyText:
         for outcome in self.report.outcomes:
             if outcome.status != "unchanged" or outcome.edits:
                 yield _outcome(outcome)
+                if said := drift_lines(self.report.drifts, outcome.key):
+                    yield _indented(said)
         if self.report.closed:
             yield Text("\nPut back:", style="bold")
             yield undone_table(self.report.closed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -36,6 +37,8 @@ GROUP_GRANTS: tuple[dict[str, str], ...] = (
     {"right": "delete-child", "of": "group", "applies": "both"},
     {"right": "write-property", "applies": "descendants", "class": "group"},
 )
+AUDIT_GROUP_SETTLES = timedelta(minutes=2)
+"""Each SID that ADMT carries over is put into that group and taken out again by the source controller itself [V: DSADD]."""
 HISTORY_GRANT: dict[str, str] = {"right": "control", "of": "Migrate SID History", "applies": "both"}
 
 
@@ -75,6 +78,7 @@ class Article:
         # Those for one plan, or for a time, are given when the plan is known.
         always = frozenset(approval for approval in self.block.approvals if isinstance(approval, str))
         policy: dict[str, Any] = {"on_conflict": self.block.on_conflict} if self.block.on_conflict else {}
+        policy |= {"on_drift": self.block.on_drift} if self.block.on_drift else {}
         policy |= {"lease": self.block.lease} if self.block.lease and fields.get("weakens") else {}
         try:
             resource: Resource = KINDS[kind].model_validate(
@@ -200,6 +204,7 @@ class Article:
             security=True,
             members=(),
             during=PREPARED,
+            settle=AUDIT_GROUP_SETTLES,
         )
         registry = self._add(
             "win.registry", origin, host=self.pdc, path=LSA, name="TcpipClientSupport", type="DWord", value=1, restart=True, during=PREPARED,

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -71,6 +71,8 @@ class Guarded(Resource):
     With one, the setting and its switch are one thing that is always there: what is absent has None in its fields, so that
     both are compared whether or not there is a value.
     """
+
+    renews: ClassVar[tuple[str, ...]] = ("switch",)
 
     dead_mans_switch: Waiting | None = Field(
         None,

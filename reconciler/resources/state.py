@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import PurePath
 from typing import Annotated, Literal
 
@@ -10,10 +11,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from reconciler.core.lengths import Length
 from reconciler.core.limits import AnyApproval
 from reconciler.core.notice import Receiver
+from reconciler.core.policy import OnDrift
 from reconciler.core.resource import OnConflict
 from reconciler.core.secret import SecretRef
 from reconciler.core.targets import Credential, Domain, Host, Name
 from reconciler.core.values import Dn, Phase
+from reconciler.core.windows import Window
 from reconciler.resources.dead_man import DEFAULT, Waiting
 from reconciler.resources.kinds import AnyResource
 
@@ -134,6 +137,11 @@ class MigrationBlock(_Part):
         description="When something goes back that somebody else has changed meanwhile: put the original back, leave it as it is, "
         "or ask a person. `ask` where not given.",
     )
+    on_drift: OnDrift | None = Field(
+        None,
+        description="When somebody changes what was as wanted: set it right, only report it, or ignore it for a reason and until a day. "
+        "`correct` where not given.",
+    )
     lease: Length | None = Field(
         None,
         description="How long anything that weakens security may stay after it was set, such as `8h`; past that it goes back "
@@ -159,6 +167,14 @@ class State(BaseModel):
     journal: PurePath = Field(
         PurePath(".reconcile"),
         description="Directory of the journal, relative to this file. It holds what has to be put back: keep it.",
+    )
+    windows: tuple[Window, ...] = Field(
+        (),
+        description="When `watch` may change something; at any time where none is given. It puts back whenever that is due.",
+    )
+    history_keep: Length = Field(
+        timedelta(days=180),
+        description="How long a drift that is over stays in the journal, such as `90d`; 180 days where not given.",
     )
     credentials: dict[Name, Credential] = Field(min_length=1)
     domains: dict[Name, Domain] = Field(min_length=1)

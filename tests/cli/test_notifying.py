@@ -30,10 +30,13 @@ def receiver() -> Iterator[Receiving]:
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port where nobody answers: it is refused at once."""
+def closed_port(tmp_path: Path) -> int:
+    """A port where nobody answers: it is refused at once, and has been for long, or nobody would be told."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+        port = int(listener.getsockname()[1])
+    assert main(["apply", str(written(tmp_path, port=port))]) == 10
+    changed(tmp_path, "UPDATE drifts SET first_seen = '2026-01-01T00:00:00+00:00'")
+    return port
 
 
 def journal(directory: Path) -> JournalFile:
@@ -46,8 +49,13 @@ def waiting(directory: Path) -> list[Any]:
 
 def an_hour_passes(directory: Path) -> None:
     """Make what was put off due."""
+    changed(directory, "UPDATE facts SET value = json_set(value, '$.due', '2026-01-01T00:00:00+00:00') WHERE key LIKE 'outbox/%' AND value != '{}'")  # fmt: skip
+
+
+def changed(directory: Path, sql: str) -> None:
+    """Let time pass in the journal."""
     connection = apsw.Connection(str(directory / ".reconcile" / "watched.db"))
-    connection.execute("UPDATE facts SET value = json_set(value, '$.due', '2026-01-01T00:00:00+00:00') WHERE key LIKE 'outbox/%' AND value != '{}'")  # fmt: skip
+    connection.execute(sql)
     connection.close()
 
 

@@ -80,12 +80,13 @@ class SimulatedJournal(MemoryJournal):
         """Return what is there when the program starts again."""
         made = type(self)()
         made._facts, made._obligations = dict(self._facts), list(self._obligations)
+        made._drifts = list(self._drifts)
         return made
 
     def identity(self) -> tuple[object, ...]:
         """Return a value that two journals share exactly where nothing tells them apart."""
         opened = tuple(id(kept) for kept in self._obligations if kept.closed_at is None)
-        return (frozenset(self._facts.items()), opened)
+        return (frozenset(self._facts.items()), opened, tuple(self._drifts))
 
     def note(self, facts: Any, at: datetime) -> None:
         super().note(facts, at)
@@ -113,6 +114,10 @@ class SimulatedJournal(MemoryJournal):
         super().close(key, at)
         self._obligations = self.obligations()
         self.written(f"closing of {key}")
+
+    def sight(self, sightings: Any) -> None:
+        super().sight(sightings)
+        self.written("drifts")
 
     def record(self, event: str, at: datetime, detail: Json) -> None:
         self.written(f"history: {event}")

@@ -82,7 +82,7 @@ def test_every_schedule_ends_as_if_nothing_had_happened(record_testsuite_propert
 
 def test_what_is_merged_holds_everything_a_run_depends_on() -> None:
     """Whoever adds memory to the journal has to add it to ``SimulatedJournal.copy`` and ``identity``."""
-    assert set(vars(MemoryJournal())) == {"_facts", "_obligations", "_history"}
+    assert set(vars(MemoryJournal())) == {"_facts", "_obligations", "_history", "_drifts"}
     again = [
         (trace.effects, trace.writes, [point.key for point in trace.points]) for trace in (run(first()), run(first()))
     ]

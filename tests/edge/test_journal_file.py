@@ -10,12 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import apsw
 import pytest
 
+from reconciler.core.drift import Sighting
 from reconciler.core.errors import JournalError
 from reconciler.core.ports import Journal, Obligation
 from reconciler.edge import journal_schema
@@ -65,6 +67,46 @@ def test_facts_are_found_by_prefix_and_replaced_by_key(journal: Journal) -> None
 def test_noting_nothing_is_allowed(journal: Journal) -> None:
     journal.note({}, T0)
     assert journal.facts("") == {}
+
+
+SEEN = Sighting(KEY, ("type", "value"), "external", T0, T0, since=T0, on="DC2", found="a1")
+
+
+def test_a_drift_that_goes_on_is_one_drift(journal: Journal) -> None:
+    journal.sight([SEEN])
+    journal.sight([replace(SEEN, last_seen=T2, found="b2"), replace(SEEN, fields=(), comes_from="unknown")])
+    assert journal.sightings() == [
+        replace(SEEN, last_seen=T2, found="b2"),
+        replace(SEEN, fields=(), comes_from="unknown"),
+    ]
+
+
+def test_a_drift_that_is_over_begins_anew_when_it_is_back(journal: Journal) -> None:
+    over = replace(SEEN, last_seen=T1, closed_at=T1, repaired_by="us, run 1")
+    journal.sight([SEEN])
+    journal.sight([over])
+    assert journal.sightings(open_only=True) == []
+    again = replace(SEEN, first_seen=T2, last_seen=T2)
+    journal.sight([again])
+    assert journal.sightings() == [over, again]
+    assert journal.sightings(open_only=True) == [again]
+
+
+def test_a_drift_may_begin_and_end_in_one_look(journal: Journal) -> None:
+    over = replace(SEEN, closed_at=T1, repaired_by="us, run 1")
+    journal.sight([over])
+    journal.sight([])
+    assert journal.sightings() == [over]
+
+
+def test_only_drifts_that_are_over_are_forgotten(journal: Journal) -> None:
+    over = replace(SEEN, closed_at=T1, repaired_by="us, run 1")
+    journal.sight([over])
+    journal.sight([SEEN])
+    journal.forget_sightings(T1)
+    assert journal.sightings() == [over, SEEN]
+    journal.forget_sightings(T2)
+    assert journal.sightings() == [SEEN]
 
 
 def test_first_baseline_wins_while_it_is_open(journal: Journal) -> None:
@@ -322,7 +364,7 @@ def test_older_journal_is_migrated_and_readable_before_that(path: Path, monkeypa
         journal.keep_baseline(promise())
     later = (*journal_schema.MIGRATIONS, "CREATE TABLE extra (a TEXT) STRICT")
     for module in ("journal_storage", "journal_file"):
-        monkeypatch.setattr(f"reconciler.edge.{module}.VERSION", 2)
+        monkeypatch.setattr(f"reconciler.edge.{module}.VERSION", len(later))
     monkeypatch.setattr("reconciler.edge.journal_storage.MIGRATIONS", later)
     before = path.read_bytes()
     with JournalFile.read_only(path) as journal:
@@ -330,7 +372,7 @@ def test_older_journal_is_migrated_and_readable_before_that(path: Path, monkeypa
     assert path.read_bytes() == before
     with opened(path) as journal:
         assert journal.obligations() == [promise()]
-        assert journal._connection.execute("SELECT max(version) FROM schema_version").get == 2
+        assert journal._connection.execute("SELECT max(version) FROM schema_version").get == len(later)
 
 
 # Crashes.

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.core.certificate import Alarm, Closing, Doubt
 from reconciler.core.drift import Class, Drift
-from reconciler.core.errors import ReconcileError, Unreachable
+from reconciler.core.errors import Unreachable
 from reconciler.core.notice import INCIDENT
 from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
@@ -53,19 +53,6 @@ def test_a_drift_that_the_state_file_says_to_ignore_is_not_told() -> None:
     assert (
         told(report(drifts=(Drift(A.key, "a", "", "external", policy="ignore"),), outcomes=(outcome("failed"),))) == []
     )
-
-
-def test_without_a_list_of_drifts_what_we_had_set_and_set_again_is_one() -> None:
-    again = outcome("changed", changed=True)
-    assert told(report(outcomes=(again,), open=(promise(AT - HOUR),))) == [("drift", A.key, "corrective")]
-    assert told(report(outcomes=(again,), open=(promise(AT),))) == []
-
-
-def test_what_could_not_be_observed_is_told() -> None:
-    lost = outcome("failed", error=Unreachable("no answer"))
-    [incident] = incidents(report(outcomes=(lost,)))
-    assert (incident.sort, incident.where) == ("unknown", "s.yaml:3:5")
-    assert incidents(report(outcomes=(outcome("failed", error=ReconcileError("no way")),))) == []
 
 
 def test_a_lease_is_told_while_it_is_past_and_when_it_was_ended() -> None:

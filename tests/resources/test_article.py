@@ -480,9 +480,15 @@ def test_every_migration_obeys_the_laws(
 
 
 def test_policies_of_the_migration_are_those_of_what_it_means() -> None:
-    found = graph(lab(lease="8h", on_conflict="restore"))
+    found = graph(lab(lease="8h", on_conflict="restore", on_drift="report"))
     resources = [declaration.resource for declaration in found.declarations.values()]
     assert {resource.on_conflict for resource in resources if not resource.barrier} == {"restore"}
+    assert {resource.on_drift for resource in resources if not resource.barrier} == {"report"}
     leased = {resource.key for resource in resources if resource.lease == timedelta(hours=8)}
     assert leased == {resource.key for resource in resources if resource.weakens}
     assert leased
+
+
+def test_only_the_group_that_admt_fills_itself_has_to_settle() -> None:
+    settling = {key: one.resource.settle for key, one in graph(lab()).declarations.items() if one.resource.settle}
+    assert settling == {"ad.group/source/SOURCE$$$": timedelta(minutes=2)}
