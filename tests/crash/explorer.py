@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Literal
 
 from reconciler.core.values import Phase
 from tests.crash.schedules import MOST_CRASHES, Lost, Node, Trace, completing, first, run
 from tests.crash.simulated import items, people
 from tests.crash.simulated_start import start
+
+LOSSES: tuple[Literal["reply", "request", "target"], ...] = ("reply", "request", "target")
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Explorer:
         self.watched = watched
         self.done = Explored()
         self._random = random.Random(seed)
-        self._next: dict[tuple[object, ...], dict[tuple[object, ...], bool]] = {}
+        self._next: dict[tuple[object, ...], dict[tuple[object, ...], int]] = {}  # with the number of disturbances
         self._model: dict[Phase, Node] = {}
 
     def explore(self, most_runs: int) -> Explored:
@@ -79,12 +82,14 @@ class Explorer:
         if node.phase == "migrate":
             following += [completing(trace.final, whole=True)] if trace.final else []
             following.append(completing(node, whole=False))
-        self._next[node.key] = {found.key: found.depth > node.depth for found in following}
+        self._next[node.key] = {
+            found.key: found.depth - node.depth for found in sorted(following, key=lambda found: -found.depth)
+        }
         return following
 
     def _losses(self, node: Node, effects: int) -> list[Lost]:
         """Choose what is lost: everything in turn where nothing else went wrong so far, else one thing at times."""
-        every: list[Lost] = [(number, what) for number in range(effects) for what in ("reply", "request")]
+        every: list[Lost] = [(number, what) for number in range(effects) for what in LOSSES]
         if node.depth == 0:
             return every
         unlucky = every and node.depth < MOST_CRASHES and self._random.random() < 0.2
@@ -120,20 +125,19 @@ class Explorer:
 
     def _count(self, begin: tuple[object, ...]) -> list[int]:
         """Count the schedules by number of disturbances: paths to a run of ``complete``, every run of which was made."""
-        counts, now = [], {begin: 1}
-        for _ in range(MOST_CRASHES + 1):
-            for key, ways in list(now.items()):  # saying `complete` is no disturbance
-                for found, disturbed in self._next.get(key, {}).items():
-                    if not disturbed and found in self._next:
-                        now[found] = now.get(found, 0) + ways
-            counts.append(sum(ways for key, ways in now.items() if key[0] == "complete"))
-            later: dict[tuple[object, ...], int] = {}
-            for key, ways in now.items():
-                for found, disturbed in self._next.get(key, {}).items():
-                    if disturbed and found in self._next:
-                        later[found] = later.get(found, 0) + ways
-            now = later
-        return counts
+        ways: list[dict[tuple[object, ...], int]] = [{} for _ in range(MOST_CRASHES + 3)]
+        ways[0][begin] = 1
+        for so_far in range(MOST_CRASHES + 1):
+            for disturbed in (0, 1, 2):  # saying `complete` is none, a loss and then a crash are two
+                for key, number in list(ways[so_far].items()):
+                    for found, more in self._next.get(key, {}).items():
+                        if more == disturbed and found in self._next:
+                            later = ways[so_far + disturbed]
+                            later[found] = later.get(found, 0) + number
+        return [
+            sum(number for key, number in reached.items() if key[0] == "complete")
+            for reached in ways[: MOST_CRASHES + 1]
+        ]
 
 
 def _apart(end: Node, model: Node) -> list[tuple[object, ...]]:

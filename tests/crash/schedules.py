@@ -21,6 +21,7 @@ import pytest
 from reconciler.core.errors import Unreachable
 from reconciler.core.graph import Graph
 from reconciler.core.ports import Json, Obligation
+from reconciler.core.query import Query
 from reconciler.core.resource import Key
 from reconciler.core.steps import Effect
 from reconciler.core.values import Phase
@@ -37,8 +38,12 @@ from tests.fake_journal import MemoryJournal
 
 EXAMPLE = Path(__file__).parents[2] / "states" / "lab.yaml"
 MOST_CRASHES = 4
-Lost = tuple[int, Literal["reply", "request"]]
-"""The number of an effect, and what of it is lost on the way; the program lives on and knows neither."""
+Lost = tuple[int, Literal["reply", "request", "target"]]
+"""The number of an effect, and what of it is lost on the way; the program lives on and knows neither.
+
+A lost target is the host or the directory that the effect goes to: nothing of it answers any more until the program is
+started again.
+"""
 
 
 @cache
@@ -157,13 +162,22 @@ class _Recorder:
         self.journal = node.journal.copy()
         self.world = SimulatedWorld(node.tables.copy(), self.journal if watched else None)
         self.world.before, self.world.after, self.journal.written = self._before, self._after, self._written
+        self.world.asked, self.gone = self._reach, ""
         self._picture()
+
+    def _reach(self, wanted: Query | Effect) -> None:
+        if self.gone and self.gone in _targets(wanted):
+            raise Unreachable(f"'{self.gone}' does not answer", target=self.gone, sent=False)
 
     def _before(self, effect: Effect) -> None:
         self._point(f"before effect {self.trace.effects}: {effect}")
         if self.lost == (self.trace.effects, "request"):
             self.trace.effects += 1
             raise Unreachable("the request was lost", sent=True)
+        if self.lost == (self.trace.effects, "target"):
+            self.gone = _targets(effect)[0]
+            self.trace.effects += 1
+        self._reach(effect)
 
     def _after(self, effect: Effect) -> None:
         self.tables, self.tables_key = self.world.tables.copy(), self.world.tables.identity()
@@ -191,6 +205,12 @@ class _Recorder:
         node = self.node
         key = (node.phase, node.whole, self.tables_key, self.kept_key)
         return Node(node.phase, self.tables, self.kept, key, node.whole, how, node, node.depth + disturbed)
+
+
+def _targets(wanted: Query | Effect) -> tuple[str, ...]:
+    """Return the hosts and domains that something is sent to, the one it is mostly about first."""
+    names = (getattr(wanted, name, None) for name in ("host", "domain", "source_host"))
+    return tuple(str(name) for name in names if name)
 
 
 def run(node: Node, lost: Lost | None = None, *, watched: bool = True) -> Trace:

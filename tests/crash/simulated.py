@@ -49,6 +49,7 @@ class SimulatedWorld:
     """Implements ``World``.
 
     Attributes:
+        asked: Called before every query; may raise.
         before: Called before every effect; may raise, as a crash does.
         after: Called after every effect; what it raises is a lost reply, or a crash.
     """
@@ -56,6 +57,7 @@ class SimulatedWorld:
     def __init__(self, tables: Tables, journal: Journal | None = None) -> None:
         self.tables = tables
         self.journal = journal
+        self.asked: Callable[[Query], None] = lambda query: None
         self.before: Callable[[Effect], None] = lambda effect: None
         self.after: Callable[[Effect], None] = lambda effect: None
         self._hosts = Hosts(tables)
@@ -63,6 +65,7 @@ class SimulatedWorld:
 
     def ask(self, query: Query) -> Rows:
         """Answer; nothing changes."""
+        self.asked(query)
         with self._turn:
             if isinstance(query, Search):
                 return directory.search(self.tables.entries, query)

@@ -35,7 +35,7 @@ from tests.crash.simulated_start import start
 from tests.fake_journal import MemoryJournal
 
 SOAK = os.environ.get("RECONCILE_SOAK") == "1"
-RUNS = 12_000 if SOAK else 620
+RUNS = 12_000 if SOAK else 720
 FROM_SCRATCH = 600 if SOAK else 25
 
 
@@ -70,7 +70,7 @@ def test_every_schedule_ends_as_if_nothing_had_happened(record_testsuite_propert
     done = Explorer(seed=int(os.environ.get("RECONCILE_SEED", "1"))).explore(RUNS)
     text = (
         f"{done.effects} effects and {done.writes} journal writes undisturbed; {done.runs} runs ({done.singles} for every single disturbance), {done.lost} of them with a lost "
-        f"reply or request; schedules by number of disturbances: {done.schedules}; {done.rest} states not started from"
+        f"reply, request or target; schedules by number of disturbances: {done.schedules}; {done.rest} states not started from"
     )
     sys.stdout.write(text + "\n")
     record_testsuite_property("schedules", text)

@@ -21,7 +21,6 @@ from tests.worker import address
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("kill-nine")]
 
 Loss = Literal["restart-host", "kill-dc"]
-MOST_RUNS = 12
 LOOK_EVERY_S = 0.005
 
 
@@ -44,20 +43,31 @@ def model(lab: Lab, program: Starts) -> Model:
 
 
 class Nemesis(threading.Thread):
-    """Takes something away right after the n-th effect of a run that is under way."""
+    """Takes something away after every so many effects of a run that is under way, in one domain after the other.
 
-    def __init__(self, lab: Lab, loss: Loss, role: Role, after: int) -> None:
+    A host comes back by itself and is taken away again; a controller that was killed stays away for the rest of the run.
+    """
+
+    def __init__(self, lab: Lab, loss: Loss, role: Role, chance: random.Random) -> None:
         super().__init__()
-        self.lab, self.loss, self.role = lab, loss, role
-        self.due = done(lab) + after
-        self.struck, self.over = False, threading.Event()
+        self.lab, self.loss, self.role, self.chance = lab, loss, role, chance
+        self.struck: list[str] = []
+        self.over = threading.Event()
 
     def run(self) -> None:
-        while done(self.lab) < self.due:
-            if self.over.wait(LOOK_EVERY_S):
+        while not self.over.is_set():
+            due = done(self.lab) + self.chance.randint(2, 6)
+            while (now := done(self.lab)) < due:
+                if self.over.wait(LOOK_EVERY_S):
+                    return
+            self.order(self.loss)
+            self.struck.append(f"{self.role} {now}")
+            if self.loss == "kill-dc":
                 return
-        self.struck = True
-        ask(Path(self.lab.document["control_socket"]), self.loss, {"domain": self.role})
+            self.role = ROLES[1 - ROLES.index(self.role)]
+
+    def order(self, operation: str) -> None:
+        ask(Path(self.lab.document["control_socket"]), operation, {"domain": self.role})
 
 
 def done(lab: Lab) -> int:
@@ -65,29 +75,21 @@ def done(lab: Lab) -> int:
     return sum(one["event"] in ("done", "refused", "unknown") for one in records(lab))
 
 
-def disturbed(lab: Lab, program: Starts, nemesis: Nemesis, *arguments: str | Path) -> bool:
-    """Run the program while something goes away; bring it back afterwards. Return whether it went."""
-    nemesis.start()
-    try:
-        program.run(*arguments)
-    finally:
-        nemesis.over.set()
-        nemesis.join()
-    if nemesis.loss == "kill-dc" and nemesis.struck:
-        ask(Path(lab.document["control_socket"]), "start-dc", {"domain": nemesis.role})
-    wait_until_served(lab)
-    return nemesis.struck
-
-
 def towards(lab: Lab, program: Starts, loss: Loss, chance: random.Random, *arguments: str | Path) -> list[str]:
-    """Run it again and again, each time with a loss after a few effects, until a run has less to do; then undisturbed."""
+    """Run it twice while something goes away, once in each domain first; then undisturbed. Return where and after which effects."""
     struck = []
-    for number in range(MOST_RUNS):
-        role, after = ROLES[number % 2], chance.randint(1, 8)
-        before = done(lab)
-        if not disturbed(lab, program, Nemesis(lab, loss, role, after), *arguments):
-            break
-        struck.append(f"{role} after {before + after}")
+    for role in ROLES:
+        nemesis = Nemesis(lab, loss, role, chance)
+        nemesis.start()
+        try:
+            program.run(*arguments)
+        finally:
+            nemesis.over.set()
+            nemesis.join()
+        if loss == "kill-dc" and nemesis.struck:
+            nemesis.order("start-dc")
+        wait_until_served(lab)
+        struck += nemesis.struck
     live(lab, program, *arguments)
     return struck
 
@@ -101,9 +103,9 @@ def test_what_went_away_in_the_middle_of_a_run_changes_nothing_about_the_end(
     forth = towards(lab, program, loss, chance, "apply", lab.state("migrate"))
     judge_opened(lab, model)
     back = towards(lab, program, loss, chance, "apply", lab.state("complete", name="complete"))
-    judge_restored(lab, model)
+    judge_restored(lab, model, again="Start-Service" if loss == "restart-host" else "")
     text = f"{loss}: {len(forth)} while migrating ({', '.join(forth)}), {len(back)} while completing ({', '.join(back)}); {time.monotonic() - begin:.0f} s"
     sys.stdout.write(text + "\n")
     record_testsuite_property(loss, text)
-    assert len(forth) >= 3
-    assert len(back) >= 2
+    assert len(forth) >= 2
+    assert len(back) >= 1
