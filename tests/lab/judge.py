@@ -166,10 +166,13 @@ def judge_restored(lab: Lab, model: Model, again: str = "") -> None:
     assert not left, f"not as it was: {left}"
     twice = {shown for shown in took_effect(lab) - model.effects if not again or again not in shown}
     assert not twice, f"took effect too often: {twice}"
-    assert lab.not_migrated() == {}
-    assert {len(dns) for dns in accounts(lab).values()} == {1}
-    assert len(lab.target.search("OU=Migrated,DC=target,DC=lab", "(objectClass=user)", "1.1")) == USERS
-    assert [path for path in lab.disk("target")["files"] if AGAIN in path] == []
+    assert lab.not_migrated() == {}, lab.not_migrated()
+    found = accounts(lab)
+    assert {len(dns) for dns in found.values()} == {1}, f"one history, several accounts: {found}"
+    there = lab.target.search("OU=Migrated,DC=target,DC=lab", "(objectClass=user)", "1.1")
+    assert len(there) == USERS, there
+    files = [path for path in lab.disk("target")["files"] if AGAIN in path]
+    assert not files, f"left of a run of ADMT: {files}"
     state = lab.work / "complete.yaml"
     status = lab.reconcile("status", state, "--output", "json")
     assert status.document["open"] == [], status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -21,6 +22,7 @@ from tests.worker import address
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("kill-nine")]
 
 Loss = Literal["restart-host", "kill-dc"]
+SEED = int(os.environ.get("RECONCILE_SEED") or random.randrange(10**6))
 LOOK_EVERY_S = 0.005
 
 
@@ -98,13 +100,14 @@ def towards(lab: Lab, program: Starts, loss: Loss, chance: random.Random, *argum
 def test_what_went_away_in_the_middle_of_a_run_changes_nothing_about_the_end(
     loss: Loss, lab: Lab, program: Starts, model: Model, record_testsuite_property: Callable[..., None]
 ) -> None:
-    chance, begin = random.Random(loss), time.monotonic()
+    chance, begin = random.Random(f"{loss} {SEED}"), time.monotonic()
+    sys.stdout.write(f"seed {SEED}\n")
     lab.reset()
     forth = towards(lab, program, loss, chance, "apply", lab.state("migrate"))
     judge_opened(lab, model)
     back = towards(lab, program, loss, chance, "apply", lab.state("complete", name="complete"))
     judge_restored(lab, model, again="Start-Service" if loss == "restart-host" else "")
-    text = f"{loss}: {len(forth)} while migrating ({', '.join(forth)}), {len(back)} while completing ({', '.join(back)}); {time.monotonic() - begin:.0f} s"
+    text = f"{loss}, seed {SEED}: {len(forth)} while migrating ({', '.join(forth)}), {len(back)} while completing ({', '.join(back)}); {time.monotonic() - begin:.0f} s"
     sys.stdout.write(text + "\n")
     record_testsuite_property(loss, text)
     assert len(forth) >= 2
