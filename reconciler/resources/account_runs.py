@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reconciler.core.query import Rows
+from reconciler.core.resource import Key
 from reconciler.core.steps import Note
 from reconciler.resources import admt_log, rows
 from reconciler.resources.account_matching import Pair, sanitised
@@ -66,6 +67,22 @@ def note_before(pair: Pair, domain: str, *, copies: bool) -> Note:
     """Return the fact that is committed before a run, so that a crash leaves a trace of it."""
     value = {"password": "attempted" if copies else "generated", "sam": pair.source.sam, "names": names_of(pair)}
     return Note(prefix(domain) + str(pair.source.sid), value)
+
+
+def file_key(domain: str, path: str) -> str:
+    """Return the key of the fact that a run may have left a file. It stands among the accounts, where it is asked for anyway."""
+    return f"{prefix(domain)}file {path}"
+
+
+def note_files(key: Key, domain: str, paths: Iterable[str]) -> tuple[Note, ...]:
+    """Return the facts that are committed before a run writes its files, so that a crash does not leave them for good."""
+    return tuple(Note(file_key(domain, path), {"left_by": key, "path": path}) for path in paths)
+
+
+def files_of(key: Key, facts: Rows) -> tuple[str, ...]:
+    """Return the files that runs for a population may have left."""
+    values = [row.get("value") for row in facts]
+    return tuple(str(one["path"]) for one in values if isinstance(one, Mapping) and one.get("left_by") == key)
 
 
 def names_of(pair: Pair) -> list[str]:

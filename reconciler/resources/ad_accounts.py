@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any, Literal, Self
 
@@ -14,10 +15,10 @@ from reconciler.core.resource import Resource
 from reconciler.core.steps import AttributeChange, ModifyEntry, RunTask, Step
 from reconciler.core.targets import DnsName, Name
 from reconciler.core.values import Dn
-from reconciler.resources import admt_log, rows
+from reconciler.resources import account_runs, admt_log, rows
 from reconciler.resources.account_matching import Pair, match, read_account
 from reconciler.resources.account_runs import explain, known_about, learned, note_before, prefix, read_known
-from reconciler.resources.admt_command import Migration, Mode
+from reconciler.resources.admt_command import Migration, Mode, remove, removed_by
 from reconciler.resources.directory_rows import head_query, row_dn
 
 _USERS = "(&(objectCategory=person)(objectClass=user)(!(objectClass=computer)){})"
@@ -81,6 +82,9 @@ class Accounts(Resource):
     must_change_password: tuple[str, ...] = Field(
         (), description="Those who would have to change a copied password. Always empty."
     )
+    left_behind: tuple[str, ...] = Field(
+        (), description="Files on `host` that a run of ADMT needed and left. Always empty."
+    )
 
     @field_validator("filter")
     @classmethod
@@ -104,7 +108,7 @@ class Accounts(Resource):
 
     def managed(self) -> tuple[str, ...]:
         """Return the lists; they are wanted empty, written or not."""
-        return ("missing", "without_history", "without_password", "must_change_password")
+        return ("missing", "without_history", "without_password", "must_change_password", "left_behind")
 
     def queries(self) -> tuple[Query, ...]:
         """Ask for the accounts of the source, all names and SID histories of the target, and what we know ourselves."""
@@ -134,6 +138,7 @@ class Accounts(Resource):
                 for pair in there
                 if self._must_change(pair) and stand[pair].password == "copied" and not stand[pair].target_sid
             ),
+            left_behind=account_runs.files_of(self.key, facts),
         ).with_facts(
             pairs=pairs,
             known=stand,
@@ -148,7 +153,8 @@ class Accounts(Resource):
             raise NeedsPerson(
                 f"the container {self.into} does not exist in {self.target}", where=str(self.into), do="create it"
             )
-        free = self._runs(observed, ours=True) + self._cleared(observed)
+        # A run removes its files itself; they have the same names in every run.
+        free = (self._runs(observed, ours=True) or self._tidied(observed)) + self._cleared(observed)
         risky = self._runs(observed, ours=False)
         if not free and not risky:
             blocked = [f"{pair.source.sam}: {pair.conflict}" for pair in observed.facts["pairs"] if pair.conflict]
@@ -159,8 +165,13 @@ class Accounts(Resource):
             )
         return free or risky
 
+    def _tidied(self, observed: Self) -> tuple[Step, ...]:
+        return tuple(Step(remove(self.host, path), f"remove {path}") for path in observed.left_behind)
+
     def learns(self, step: Step, answer: Rows) -> Mapping[str, Mapping[str, Any]]:
         """Read the log of a run: how each password fared, and what went wrong."""
+        if (path := removed_by(step)) is not None:
+            return {account_runs.file_key(self.source, path): {}}
         if not isinstance(step.effect, RunTask):
             return {}
         log = admt_log.parse(rows.text(row, "line") for row in answer if rows.has(row, "line"))
@@ -216,7 +227,9 @@ class Accounts(Resource):
             if mode == "merge-keeping-password"
             else tuple(note_before(pair, self.source, copies=self.passwords) for pair in pairs)
         )
-        return migration.run(pairs, mode, notes, risk="" if ours else "complete-existing-accounts")
+        first, *more = migration.run(pairs, mode, notes, risk="" if ours else "complete-existing-accounts")
+        paths = [path for step in more if (path := removed_by(step)) is not None]
+        return (replace(first, notes=account_runs.note_files(self.key, self.source, paths)), *more)
 
     def _mode(self, pair: Pair, observed: Self) -> Mode | None:
         name = pair.source.sam

@@ -58,7 +58,7 @@ class Migration:
         return (
             Step(_write(self.host, include, lines), f"write the list of {len(pairs)} accounts to {include}"),
             Step(task, _says(pairs, mode, self), notes, risk),
-            *(Step(_remove(self.host, path), f"remove {path}") for path in leftovers),
+            *(Step(remove(self.host, path), f"remove {path}") for path in leftovers),
         )
 
     def _copies(self, mode: Mode) -> bool:
@@ -113,6 +113,21 @@ def canonical_tail(container: Dn) -> str:
     return "/".join(name.replace("\\", "\\\\").replace("/", "\\/") for name in reversed(names))
 
 
+def remove(host: str, path: str) -> Command:
+    """Return what removes a file of a run; one that is not there is as good as removed."""
+    return Command(
+        host, "Remove-Item", (("LiteralPath", path), ("Force", True)), absent=("PathNotFound", "ItemNotFound")
+    )
+
+
+def removed_by(step: Step) -> str | None:
+    """Return the path of the file that a step removes; None for every other step."""
+    effect = step.effect
+    if not isinstance(effect, Command) or effect.name != "Remove-Item":
+        return None
+    return str(dict(effect.parameters)["LiteralPath"])
+
+
 def _csv_line(cells: Sequence[str]) -> str:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="").writerow(cells)
@@ -125,12 +140,6 @@ def _write(host: str, path: str, lines: tuple[str, ...]) -> Command:
     encoding = "Ascii" if all(line.isascii() for line in lines) else "Unicode"
     return Command(
         host, "Set-Content", (("LiteralPath", path), ("Value", lines), ("Encoding", encoding), ("Force", True))
-    )
-
-
-def _remove(host: str, path: str) -> Command:
-    return Command(
-        host, "Remove-Item", (("LiteralPath", path), ("Force", True)), absent=("PathNotFound", "ItemNotFound")
     )
 
 

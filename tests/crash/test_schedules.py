@@ -161,7 +161,7 @@ def test_a_key_file_that_could_not_be_deleted_is_ours_also_when_the_original_is_
 
 
 def test_no_file_of_a_run_of_admt_is_left() -> None:
-    points = [point for point in run(first()).points if "after effect" in point.how and "admt.exe user" in point.how]
-    (end,) = (run(point).final for point in points)
-    assert end is not None
-    assert leftovers(end.tables) == []
+    trace = run(first())
+    (ran,) = (n for n, point in enumerate(trace.points) if "after effect" in point.how and "admt.exe user" in point.how)
+    ends = [run(point).final for point in trace.points[ran - 8 :]]
+    assert [leftovers(end.tables) for end in ends if end] == [[] for _ in ends]
