@@ -35,7 +35,7 @@ demo: setup ## Run the main job on the lab, from nothing to everything put back
 test: setup check ## Run every check and every test
 	$(PYTHON) -m pytest -n 2 --dist loadgroup
 
-soak: setup ## Run the long versions for hours: SOAK_KILLS kills, 12,000 runs, 500,000 power cuts, more examples
+soak: setup ## Run the long versions, for hours: kills (SOAK_KILLS), schedules, power cuts, examples
 	RECONCILE_SOAK=1 RECONCILE_KILLS=$(SOAK_KILLS) $(PYTHON) -m pytest -n 2 --dist loadgroup -s --timeout 0 \
 		tests/crash tests/resources tests/core tests/engine tests/edge tests/lab/test_kill_nine.py tests/lab/test_losses.py
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 SOAK = os.environ.get("RECONCILE_SOAK") == "1"
-TIMES = 50
+TIMES = int(os.environ.get("RECONCILE_SOAK_TIMES", "50"))
 
 
 def examples(usual: int) -> int:

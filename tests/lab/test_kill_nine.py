@@ -122,7 +122,7 @@ def test_killed_at_random_moments_nothing_is_open_and_nothing_is_twice(
     count = killer.count
     begin = time.monotonic()
     sys.stdout.write(f"seed {SEED}\n")
-    while count.kills < KILLS:
+    while count.kills < KILLS or count.migrations < 3:
         lab.reset()
         back: tuple[str, tuple[str | Path, ...]] = ("complete", ("apply", complete))
         if count.migrations % 3 == 2:
