@@ -127,9 +127,10 @@ def _drawings(found: Sequence[Standing], needs: dict[Key, tuple[Need, ...]]) -> 
 
 
 def _drawing(name: str, picture: Picture, titles: dict[Key, Standing]) -> Drawing:
-    room = picture.measure.width - 40  # beside the mark
-    labels = {key: _wrapped(printable(one.title), room / 6.9) for key, one in titles.items()}
-    unders = {key: _cut(printable(f"{one.kind} · {one.place}"), room / 6.5) for key, one in titles.items()}
+    measure = picture.measure
+    room = (measure.width - 40) / measure.letter  # beside the mark
+    labels = {key: _wrapped(printable(one.title), room) for key, one in titles.items()}
+    unders = {key: _cut(printable(f"{one.kind} · {one.place}"), room * 1.06) for key, one in titles.items()}
     return Drawing(name, picture, labels, unders)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from reconciler.core.resource import Key
 
@@ -15,7 +16,7 @@ SWEEPS = 12
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How large things are, in pixels, and how many resources stand side by side."""
+    """How large things are, in pixels, how many resources stand side by side, and how wide a picture may become."""
 
     columns: int
     width: int
@@ -23,21 +24,36 @@ class Measure:
     gap: int = 18
     rise: int = 42
     lane: int = 16
+    limit: int = 1112
     margin: int = 4
+    letter: float = 6.9
 
 
 WIDE = Measure(columns=5, width=210)
-NARROW = Measure(columns=2, width=166, gap=14, rise=32, lane=9)
+NARROW = Measure(columns=2, width=166, gap=14, rise=32, lane=11, limit=400, letter=7.2)
+
+
+class Spot(NamedTuple):
+    """One thing in a row: a resource, or a lane in which lines pass it (``key`` is then what these lines share)."""
+
+    row: int
+    key: Key
+    passes: bool = False
+
+
+Edge = tuple[Key, Key]
+"""Requirement and dependent."""
+Links = tuple[dict[Spot, set[Spot]], dict[Spot, set[Spot]]]
+"""What each spot is connected to in the row above it, and in the row below."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where something stands: a resource, or a line that passes by on its way down (``key`` is then where it comes from)."""
+    """Where a resource stands: its upper left corner."""
 
     key: Key
-    passes: bool
-    x: float = 0.0
-    y: float = 0.0
+    x: float
+    y: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Everything that is drawn; ``x`` and ``y`` of a place are its upper left corner."""
+    """Everything that is drawn."""
 
     width: int
     height: int
@@ -59,25 +75,39 @@ class Picture:
     places: tuple[Place, ...]
     lines: tuple[Line, ...]
 
+    @property
+    def vast(self) -> bool:
+        """Whether it would be too small to read if it were fitted to its limit."""
+        return self.width > self.measure.limit * 1.3
 
-def lay_out(order: Sequence[Key], edges: Sequence[tuple[Key, Key]], measure: Measure) -> Picture:
-    """Draw a graph without circles.
+
+def lay_out(order: Sequence[Key], edges: Sequence[Edge], measure: Measure) -> Picture:
+    """Draw a graph without circles. Long lines are bundled only where the picture would be too wide otherwise.
 
     Args:
         order: Every resource; ties are broken by it, so that the same graph is the same picture.
-        edges: Requirement and dependent. What follows from other edges is not drawn.
+        edges: What follows from other edges is not drawn.
     """
     drawn = _reduced(order, edges)
-    rows = _rows(order, drawn, measure.columns)
-    level = {key: number for number, row in enumerate(rows) for key in row}
-    lanes = [_with_passing(number, row, drawn, level) for number, row in enumerate(rows)]
-    links = _links(drawn, level)
-    ordered = _ordered(lanes, links)
-    placed = _placed(ordered, links, measure)
-    return _picture(placed, drawn, level, measure)
+    resources = _rows(order, drawn, measure.columns)
+    apart = _drawn(resources, drawn, measure, bundled=False)
+    return apart if apart.width <= measure.limit else _drawn(resources, drawn, measure, bundled=True)
 
 
-def _reduced(order: Sequence[Key], edges: Sequence[tuple[Key, Key]]) -> list[tuple[Key, Key]]:
+def _drawn(resources: Sequence[Sequence[Key]], edges: Sequence[Edge], measure: Measure, *, bundled: bool) -> Picture:
+    level = {key: number for number, row in enumerate(resources) for key in row}
+    routes = _routes(edges, level, bundled=bundled)
+    lanes = dict.fromkeys(spot for route in routes.values() for spot in route if spot.passes)
+    rows = [
+        [*(Spot(number, key) for key in row), *(spot for spot in lanes if spot.row == number)]
+        for number, row in enumerate(resources)
+    ]
+    links = _links(routes.values())
+    rows = _ordered(rows, links)
+    return _picture(_centres(rows, links, measure), routes, len(rows), measure)
+
+
+def _reduced(order: Sequence[Key], edges: Sequence[Edge]) -> list[Edge]:
     import networkx  # costs 0.2 s; only a page pays it
 
     graph: networkx.DiGraph[Key] = networkx.DiGraph()
@@ -87,7 +117,7 @@ def _reduced(order: Sequence[Key], edges: Sequence[tuple[Key, Key]]) -> list[tup
     return sorted(networkx.transitive_reduction(graph).edges, key=lambda edge: (position[edge[0]], position[edge[1]]))
 
 
-def _rows(order: Sequence[Key], edges: Sequence[tuple[Key, Key]], columns: int) -> list[list[Key]]:
+def _rows(order: Sequence[Key], edges: Sequence[Edge], columns: int) -> list[list[Key]]:
     """Put each resource right above what needs it first; a row that is too long becomes several."""
     import networkx
 
@@ -106,87 +136,85 @@ def _rows(order: Sequence[Key], edges: Sequence[tuple[Key, Key]], columns: int) 
     return rows
 
 
-def _with_passing(number: int, row: Sequence[Key], edges: Sequence[tuple[Key, Key]], level: Mapping[Key, int]) -> list[Place]:  # fmt: skip
-    """Add the lines that pass this row; those from the same resource share one lane."""
-    passing = dict.fromkeys(first for first, then in edges if level[first] < number < level[then])
-    return [Place(key, False) for key in row] + [Place(key, True) for key in passing]
+def _routes(edges: Sequence[Edge], level: Mapping[Key, int], *, bundled: bool) -> dict[Edge, list[Spot]]:
+    """Return the way of each line. Long ones share a lane if they begin at the same resource; bundled, or if they end there."""
+    long = [edge for edge in edges if level[edge[1]] - level[edge[0]] > 1]
+    begin, end = Counter(first for first, _ in long), Counter(then for _, then in long)
+    routes = {}
+    for first, then in edges:
+        shared = then if bundled and end[then] > begin[first] else first
+        passed = [Spot(row, shared, True) for row in range(level[first] + 1, level[then])]
+        routes[first, then] = [Spot(level[first], first), *passed, Spot(level[then], then)]
+    return routes
 
 
-Spot = tuple[int, Key, bool]
-"""A place by the number of its row."""
-
-
-def _route(first: Key, then: Key, level: Mapping[Key, int]) -> list[Spot]:
-    passed = [(number, first, True) for number in range(level[first] + 1, level[then])]
-    return [(level[first], first, False), *passed, (level[then], then, False)]
-
-
-def _links(edges: Sequence[tuple[Key, Key]], level: Mapping[Key, int]) -> tuple[dict[Spot, set[Spot]], dict[Spot, set[Spot]]]:  # fmt: skip
-    """Return what each place is connected to in the row above it, and in the row below."""
+def _links(routes: Iterable[Sequence[Spot]]) -> Links:
     above: dict[Spot, set[Spot]] = defaultdict(set)
     below: dict[Spot, set[Spot]] = defaultdict(set)
-    for first, then in edges:
-        route = _route(first, then, level)
+    for route in routes:
         for upper, lower in pairwise(route):
             above[lower].add(upper)
             below[upper].add(lower)
     return above, below
 
 
-def _ordered(rows: list[list[Place]], links: tuple[dict[Spot, set[Spot]], dict[Spot, set[Spot]]]) -> list[list[Place]]:
-    """Order each row by the mean position of what it is connected to, downwards and upwards in turn."""
-    rank = {(number, place.key, place.passes): (index + 0.5) / len(row) for number, row in enumerate(rows) for index, place in enumerate(row)}  # fmt: skip
+def _sweeps(count: int, links: Links) -> Iterator[tuple[int, dict[Spot, set[Spot]]]]:
+    """Go down and up in turn, each time with what was passed before."""
     for sweep in range(SWEEPS):
-        neighbours = links[sweep % 2]
-        numbers = range(len(rows)) if sweep % 2 == 0 else range(len(rows) - 1, -1, -1)
-        for number in numbers:
+        numbers = range(count)
+        for number in numbers if sweep % 2 == 0 else reversed(numbers):
+            yield number, links[sweep % 2]
 
-            def mean(place: Place, number: int = number, neighbours: dict[Spot, set[Spot]] = neighbours) -> float:
-                spot = (number, place.key, place.passes)
-                near = sorted(rank[one] for one in neighbours.get(spot, ()))
-                return sum(near) / len(near) if near else rank[spot]
 
-            row = rows[number] = sorted(rows[number], key=mean)
-            rank.update(
-                {(number, place.key, place.passes): (index + 0.5) / len(row) for index, place in enumerate(row)}
-            )
+def _mean(spot: Spot, near: Mapping[Spot, set[Spot]], position: Mapping[Spot, float]) -> float:
+    found = sorted(position[one] for one in near.get(spot, ()))
+    return sum(found) / len(found) if found else position[spot]
+
+
+def _ordered(rows: list[list[Spot]], links: Links) -> list[list[Spot]]:
+    """Order each row by the mean position of what it is connected to."""
+    position = {spot: (index + 0.5) / len(row) for row in rows for index, spot in enumerate(row)}
+    for number, near in _sweeps(len(rows), links):
+        wanted = {spot: _mean(spot, near, position) for spot in rows[number]}
+        rows[number] = sorted(rows[number], key=wanted.__getitem__)
+        position.update({spot: (index + 0.5) / len(rows[number]) for index, spot in enumerate(rows[number])})
     return rows
 
 
-def _placed(rows: list[list[Place]], links: tuple[dict[Spot, set[Spot]], dict[Spot, set[Spot]]], measure: Measure) -> list[list[Place]]:  # fmt: skip
-    """Move each place towards the middle of what it is connected to, as far as its neighbours let it."""
-    sizes = [[measure.lane if place.passes else measure.width for place in row] for row in rows]
-    total = max((sum(row) + measure.gap * (len(row) - 1) for row in sizes), default=0)
-    centre: dict[Spot, float] = {}
-    for number, row in enumerate(rows):
-        free = total - sum(sizes[number]) - measure.gap * (len(row) - 1)
-        at = free / 2
-        for place, size in zip(row, sizes[number], strict=True):
-            centre[number, place.key, place.passes] = at + size / 2
-            at += size + measure.gap
-    for sweep in range(SWEEPS):
-        neighbours = links[sweep % 2]
-        for number in range(len(rows)) if sweep % 2 == 0 else range(len(rows) - 1, -1, -1):
-            spots = [(number, place.key, place.passes) for place in rows[number]]
-            wanted = [
-                sum(centre[one] for one in sorted(neighbours[spot])) / len(neighbours[spot]) if neighbours.get(spot) else centre[spot]
-                for spot in spots
-            ]  # fmt: skip
-            centre.update(zip(spots, _apart(wanted, sizes[number], measure.gap, total), strict=True))
-    tall = measure.height + measure.rise
-    return [
-        [replace(place, x=centre[number, place.key, place.passes], y=number * tall) for place in row]
-        for number, row in enumerate(rows)
+def _centres(rows: list[list[Spot]], links: Links, measure: Measure) -> dict[Spot, float]:
+    """Move each spot towards the middle of what it is connected to, as far as its neighbours let it."""
+    apart = [[_distance(one, other, measure) for one, other in pairwise(row)] for row in rows]
+    widths = [
+        sum(near) + (_half(row[0], measure) + _half(row[-1], measure)) for row, near in zip(rows, apart, strict=True)
     ]
+    total = max(widths, default=0)
+    centre: dict[Spot, float] = {}
+    for row, near, width in zip(rows, apart, widths, strict=True):
+        at = (total - width) / 2 + _half(row[0], measure)
+        for spot, step in zip(row, [*near, 0.0], strict=True):
+            centre[spot] = at
+            at += step
+    for number, neighbours in _sweeps(len(rows), links):
+        row = rows[number]
+        edges = (_half(row[0], measure), total - _half(row[-1], measure))
+        wanted = [_mean(spot, neighbours, centre) for spot in row]
+        centre.update(zip(row, _apart(wanted, apart[number], edges), strict=True))
+    return centre
 
 
-def _apart(wanted: Sequence[float], sizes: Sequence[int], gap: int, total: float) -> list[float]:
-    """Keep order and distance: the mean of pushing everything right and pushing everything left does both."""
+def _half(spot: Spot, measure: Measure) -> float:
+    return (measure.lane if spot.passes else measure.width) / 2
+
+
+def _distance(one: Spot, other: Spot, measure: Measure) -> float:
+    """Return how far two centres are apart at least: lanes may lie close to each other."""
+    return _half(one, measure) + _half(other, measure) + measure.gap * (2 - one.passes - other.passes) / 2
+
+
+def _apart(wanted: Sequence[float], near: Sequence[float], edges: tuple[float, float]) -> list[float]:
+    """Keep order and distance between two edges: the mean of pushing everything right and everything left does both."""
     count = len(wanted)
-    near = [(sizes[index] + sizes[index + 1]) / 2 + gap for index in range(count - 1)]
-    lowest, highest = [0.0] * count, [0.0] * count
-    lowest[0] = sizes[0] / 2
-    highest[-1] = total - sizes[-1] / 2
+    lowest, highest = [edges[0]] * count, [edges[1]] * count
     for index in range(1, count):
         lowest[index] = lowest[index - 1] + near[index - 1]
     for index in range(count - 2, -1, -1):
@@ -200,27 +228,33 @@ def _apart(wanted: Sequence[float], sizes: Sequence[int], gap: int, total: float
     return [(one + other) / 2 for one, other in zip(right, left, strict=True)]
 
 
-def _picture(rows: list[list[Place]], edges: Sequence[tuple[Key, Key]], level: Mapping[Key, int], measure: Measure) -> Picture:  # fmt: skip
-    every = {(number, place.key, place.passes): place for number, row in enumerate(rows) for place in row}
-    half = measure.width / 2
-    left = min((place.x - half for place in every.values() if not place.passes), default=0) - measure.margin
-    right = max((place.x + half for place in every.values() if not place.passes), default=0) + measure.margin
-    moved = {spot: replace(place, x=place.x - left, y=place.y + measure.margin) for spot, place in every.items()}
-    lines = tuple(Line(first, then, _path([moved[spot] for spot in _route(first, then, level)], measure)) for first, then in edges)  # fmt: skip
-    places = tuple(replace(place, x=round(place.x - half, 1)) for place in moved.values() if not place.passes)
-    height = len(rows) * (measure.height + measure.rise) - measure.rise + 2 * measure.margin
-    return Picture(round(right - left), max(height, 0), measure, places, lines)
+def _picture(
+    centre: Mapping[Spot, float], routes: Mapping[Edge, Sequence[Spot]], rows: int, measure: Measure
+) -> Picture:
+    left = min((x - _half(spot, measure) for spot, x in centre.items()), default=0.0) - measure.margin
+    right = max((x + _half(spot, measure) for spot, x in centre.items()), default=0.0) + measure.margin
+    tall = measure.height + measure.rise
+    at = {spot: (x - left, spot.row * tall + measure.margin) for spot, x in centre.items()}
+    places = tuple(
+        Place(spot.key, round(x - measure.width / 2, 1), y) for spot, (x, y) in at.items() if not spot.passes
+    )
+    lines = tuple(
+        Line(first, then, _path([(*at[spot], spot.passes) for spot in route], measure))
+        for (first, then), route in routes.items()
+    )
+    height = rows * tall - measure.rise + 2 * measure.margin if rows else 0
+    return Picture(round(right - left), height, measure, places, lines)
 
 
-def _path(route: Sequence[Place], measure: Measure) -> str:
+def _path(route: Sequence[tuple[float, float, bool]], measure: Measure) -> str:
     """Draw from the lower edge of the first to the upper edge of the last, upright where it passes a row."""
-    x, y = route[0].x, route[0].y + measure.height
+    x, y = route[0][0], route[0][1] + measure.height
     parts = [f"M{x:.1f} {y:.1f}"]
-    for place in route[1:]:
-        middle = (y + place.y) / 2
-        parts.append(f"C{x:.1f} {middle:.1f} {place.x:.1f} {middle:.1f} {place.x:.1f} {place.y:.1f}")
-        x, y = place.x, place.y
-        if place.passes:
+    for then_x, then_y, passes in route[1:]:
+        middle = (y + then_y) / 2
+        parts.append(f"C{x:.1f} {middle:.1f} {then_x:.1f} {middle:.1f} {then_x:.1f} {then_y:.1f}")
+        x, y = then_x, then_y
+        if passes:
             y += measure.height
             parts.append(f"V{y:.1f}")
     return "".join(parts)
