@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
 from reconciler.cli.running import apply_once, listening, show
+from reconciler.cli.serve import Nobody, Publisher, Serving, serving
 from reconciler.core.errors import DesiredStateError, ReconcileError
 from reconciler.core.exit_codes import ExitCode
 
@@ -31,6 +32,7 @@ def watch(
     state: Annotated[Path, Parameter(help="The state file.")],
     *,
     every: Annotated[str, Parameter(help="Look at least so often, such as 5m.")] = "5m",
+    page: Serving = Serving(),  # noqa: B008 (frozen)
 ) -> int:
     """Keep the world as the state file says, until it is stopped: at every edit of the file, at every end of a lease, and every so often.
 
@@ -45,7 +47,7 @@ def watch(
     except ValueError as error:
         raise ReconcileError(f"--every is {every!r}: {error}") from error
     watcher = _Watcher(state, load(state))
-    with listening() as stop, Waker(state, clock := SystemClock()) as waker:
+    with listening() as stop, serving(page) as watcher.page, Waker(state, clock := SystemClock()) as waker:
         while True:
             watcher.look(stop)
             if stop() or waker.wait(watcher.until(clock.now(), pace), stop) == "stop":
@@ -60,6 +62,7 @@ class _Watcher:
         self.path = path
         self.loaded = loaded
         self.code: int = ExitCode.OK
+        self.page: Publisher = Nobody()
         self._said: object = None
 
     def read_again(self) -> None:
@@ -86,11 +89,13 @@ class _Watcher:
             from reconciler.cli.main import exit_code_of
 
             self.code = exit_code_of(error)
+            self.page.failed(str(error))
             if self._news(str(error)):
                 screen.stderr(str(error), "red")
             return
         stop.asked = stop.asked or report.interrupted
         self.code = int(report.exit_code)
+        self.page.publish(report, self.loaded.journal)
         moved = any(outcome.status == "changed" for outcome in report.outcomes)
         if self._news(_gist(report)) or moved:
             show(report, "text")
