@@ -5,7 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := samba samba-common-bin samba-ad-provision samba-dsdb-modules samba-vfs-modules python3-samba python3-venv python3-dev \
-	ldb-tools ldap-utils krb5-user libkrb5-dev gcc make
+	ldb-tools ldap-utils krb5-user libkrb5-dev chromium gcc make
 
 .PHONY: help setup packages demo test check lint types contracts schemas lock clean
 
@@ -51,7 +51,7 @@ schemas: ## Check that the committed schemas are current
 lock: ## Write requirements.lock anew
 	$(PYTHON) -m pip install --quiet pip-tools
 	$(VENV)/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
-		--all-extras --extra dev --output-file requirements.lock pyproject.toml
+		--all-extras --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,9 +19,12 @@
       const same = box.id && fresh.querySelector("#" + box.id);
       if (same) same.removeAttribute("open");
     }
-    const focus = old.contains(document.activeElement) ? document.activeElement.id : "";
+    const active = old.contains(document.activeElement) ? document.activeElement : null;
+    const owner = active && active.closest("[id]");
+    const number = owner ? [...owner.querySelectorAll("a, summary")].indexOf(active) : -1;
     old.replaceWith(document.adoptNode(fresh));
-    if (focus && document.getElementById(focus)) document.getElementById(focus).focus({ preventScroll: true });
+    const again = owner && document.getElementById(owner.id);
+    if (again) (again.querySelectorAll("a, summary")[number] || again).focus({ preventScroll: true });
   };
 
   source.addEventListener("report", (event) => {
