@@ -14,7 +14,7 @@ from reconciler import __version__
 from reconciler.core.drift import Drift
 from reconciler.core.report import Report
 from reconciler.reports.plain import printable
-from reconciler.reports.standing import drifts_of
+from reconciler.reports.standing import drifts_of, set_right
 from reconciler.reports.undo import show
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -65,7 +65,7 @@ def _result(drift: Drift, rule: int, report: Report) -> dict[str, Any]:
     found: dict[str, Any] = {
         "ruleId": _kind(drift),
         "ruleIndex": rule,
-        "level": _level(drift),
+        "level": "note" if drift.key in set_right(report) else _level(drift),
         "message": {"text": _text(says(drift))},
         "locations": [_location(drift, report)],
         # GitHub looks at the first name only, others look at ours.

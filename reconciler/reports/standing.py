@@ -66,6 +66,7 @@ def standings(report: Report) -> tuple[Standing, ...]:
     """Return every resource that a report knows of, once each, in the order of work."""
     drifts = {drift.key: drift for drift in drifts_of(report)}
     owed = {promise.key: promise for promise in report.open}
+    settled = set_right(report)
     states: dict[Key, State] = {}
     because: dict[Key, str] = {}
     titles = {key: resource.title() for key, resource in (report.plan.observed.items() if report.plan else ())}
@@ -78,7 +79,9 @@ def standings(report: Report) -> tuple[Standing, ...]:
         states[outcome.key], because[outcome.key] = _state_of(outcome), outcome.because
         titles[outcome.key] = outcome.title
     for key, drift in drifts.items():
-        states[key], titles[key] = _state_of_drift(drift, states.get(key)), drift.title
+        titles[key] = drift.title
+        if key not in settled:
+            states[key] = _state_of_drift(drift, states.get(key))
     gated = {change.key for change in report.plan.changes if change.gate} if report.plan else set()
     states |= dict.fromkeys(gated, "waiting")
     return tuple(
@@ -88,15 +91,21 @@ def standings(report: Report) -> tuple[Standing, ...]:
 
 
 def drifts_of(report: Report) -> tuple[Drift, ...]:
-    """Return what is not as declared, once for each resource.
+    """Return what is not as declared, once for each resource; of a run also what it set right.
 
-    Where the report says so itself, that counts. Otherwise it is read off its plan, or off the outcomes of a run.
-    What is no longer as it was certified comes on top.
+    What the report says itself counts first. The rest is read off its plan or its outcomes, and what is no longer as it was
+    certified comes on top.
     """
-    found = {drift.key: drift for drift in report.drifts or _read_off(report)}
-    for drift in _of_closing(report):
+    found: dict[Key, Drift] = {}
+    for drift in (*report.drifts, *_read_off(report), *_of_closing(report)):
         found.setdefault(drift.key, drift)
     return tuple(found.values())
+
+
+def set_right(report: Report) -> frozenset[Key]:
+    """Return the drifts that a run found and set right: news, but nothing is to be done about them."""
+    fine = {outcome.key for outcome in report.outcomes if outcome.status in ("changed", "unchanged")}
+    return frozenset(drift.key for drift in report.drifts if drift.comes_from == "corrective" and drift.key in fine)
 
 
 def _read_off(report: Report) -> Iterator[Drift]:
@@ -147,6 +156,6 @@ def _state_of(outcome: Outcome) -> State:
 
 
 def _state_of_drift(drift: Drift, known: State | None) -> State:
-    if known in ("failed", "waiting"):
+    if known in ("failed", "waiting", "skipped"):
         return known
     return "unknown" if drift.error else "differs"

@@ -59,7 +59,7 @@ def nodes(page: Page, drawing: str = "wide") -> dict[str, str]:
 
 def test_page_says_what_there_is_to_say() -> None:
     page = Page(render(looked()))
-    for words in ("3 not as declared; 1 still to be put back", "weakens open", "goes back to value 0", "exit code 10",
+    for words in ("3 not as declared; 1 still to be put back", "weakens: open", "goes back to value 0", "exit code 10",
                   "because it says so", "at: h", "states/a b.yaml:11:3", "waits for a person: run it"):  # fmt: skip
         assert words in page.text
     assert "everything is as declared" in Page(render(report())).text

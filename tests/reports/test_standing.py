@@ -7,6 +7,7 @@ from reconciler.core.drift import Drift
 from reconciler.core.errors import Unreachable
 from reconciler.core.plan import Plan
 from reconciler.core.resource import Difference
+from reconciler.reports.sarif import document
 from reconciler.reports.standing import drifts_of, standings
 from tests.reports.reported import AT, key, looked, ran, report
 
@@ -33,9 +34,19 @@ def test_drifts_are_read_off_the_plan_where_the_report_names_none() -> None:
     assert found[0].where == "states/a b.yaml:11:3"
 
 
-def test_what_the_report_says_about_drifts_counts_before_the_plan() -> None:
+def test_what_the_report_says_about_a_drift_counts_before_the_plan() -> None:
     drift = Drift(key("b"), "b", "f:1:1", "external", since=AT)
-    assert drifts_of(report(plan=looked().plan, drifts=(drift,))) == (drift,)
+    found = drifts_of(report(plan=looked().plan, drifts=(drift,)))
+    assert found[0] == drift
+    assert [one.key[-1] for one in found] == ["b", "c", "d"]
+
+
+def test_what_a_run_set_right_is_told_but_is_right() -> None:
+    drifts = (Drift(key("b"), "b", "", "corrective"), Drift(key("a"), "a", "", "external", policy="report"))
+    found = report("apply", outcomes=ran().outcomes, drifts=drifts)
+    assert states(found) == {"a": "differs", "b": "changed", "c": "failed", "d": "skipped"}
+    assert standings(found)[1].drift == drifts[0]
+    assert [one["level"] for one in document(found)["runs"][0]["results"]] == ["note", "warning", "error"]
 
 
 def test_what_is_no_longer_as_certified_is_a_drift_too() -> None:
