@@ -96,7 +96,7 @@ class PageServer:
         self.url = f"{'https' if tls else 'http'}://{host}:{port}/?token={token}"
         self._server = uvicorn.Server(
             uvicorn.Config(
-                self.page.app, log_level="warning", access_log=False, server_header=False, ws="none", http="h11", lifespan="on",
+                self.page.app, log_config=None, access_log=False, server_header=False, ws="none", http="h11", lifespan="on",
                 timeout_graceful_shutdown=1, limit_concurrency=64,
                 ssl_certfile=str(tls.certificate) if tls else None, ssl_keyfile=str(tls.key) if tls else None,
             )

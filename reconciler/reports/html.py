@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
@@ -21,7 +21,7 @@ from reconciler.core.exposure import about, weighted_minutes
 from reconciler.core.report import Report
 from reconciler.core.resource import Key, Need
 from reconciler.reports.json_report import foreseen, live
-from reconciler.reports.picture import NARROW, WIDE, Picture, lay_out
+from reconciler.reports.picture import NARROW, WIDE, Measure, Picture, lay_out
 from reconciler.reports.plain import printable
 from reconciler.reports.standing import MARKS, SAYS, Standing, State, standings
 from reconciler.reports.text import length
@@ -29,6 +29,8 @@ from reconciler.reports.timeline import timeline
 from reconciler.reports.undo import show
 
 LOUD = ("failed", "unknown", "differs", "waiting")
+DRAWN = 150
+"""Resources of which a picture can still be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,31 @@ def _count(found: Sequence[Standing], state: State) -> int:
     return sum(1 for standing in found if standing.state == state)
 
 
-def _drawings(found: Sequence[Standing], needs: dict[Key, tuple[Need, ...]]) -> list[Drawing]:
+def _drawings(found: Sequence[Standing], needs: Mapping[Key, tuple[Need, ...]]) -> list[Drawing]:
     titles = {standing.key: standing for standing in found if standing.key in needs}
-    if not titles:
+    drawn = _drawn(titles, needs)
+    if not drawn:
         return []
-    edges = [(need.key, key) for key, wanted in needs.items() for need in wanted]
-    return [_drawing(name, lay_out(list(needs), edges, measure), titles) for name, measure in (("wide", WIDE), ("narrow", NARROW))]  # fmt: skip
+    edges = tuple((need.key, key) for key in drawn for need in needs[key] if need.key in drawn)
+    return [_drawing(name, _laid_out(tuple(drawn), edges, measure), titles) for name, measure in (("wide", WIDE), ("narrow", NARROW))]  # fmt: skip
+
+
+def _drawn(standings: Mapping[Key, Standing], needs: Mapping[Key, tuple[Need, ...]]) -> dict[Key, None]:
+    """Choose what is drawn: everything, or of a graph that nobody could read what needs a look, and what is next to it."""
+    if len(needs) <= DRAWN:
+        return dict.fromkeys(needs)
+    loud = [key for key, one in standings.items() if one.state in LOUD or one.owed][:DRAWN]
+    chosen = set(loud)
+    beside = [need.key for key in loud for need in needs[key]]
+    beside += [key for key, wanted in needs.items() if any(need.key in chosen for need in wanted)]
+    chosen |= set([key for key in dict.fromkeys(beside) if key not in chosen][: DRAWN - len(chosen)])
+    return {key: None for key in needs if key in chosen}
+
+
+@lru_cache(maxsize=4)
+def _laid_out(order: tuple[Key, ...], edges: tuple[tuple[Key, Key], ...], measure: Measure) -> Picture:
+    """Lay out once: a live page is rendered again and again, and mostly nothing but colours has changed."""
+    return lay_out(order, edges, measure)
 
 
 def _drawing(name: str, picture: Picture, titles: dict[Key, Standing]) -> Drawing:

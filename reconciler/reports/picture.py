@@ -97,11 +97,9 @@ def lay_out(order: Sequence[Key], edges: Sequence[Edge], measure: Measure) -> Pi
 def _drawn(resources: Sequence[Sequence[Key]], edges: Sequence[Edge], measure: Measure, *, bundled: bool) -> Picture:
     level = {key: number for number, row in enumerate(resources) for key in row}
     routes = _routes(edges, level, bundled=bundled)
-    lanes = dict.fromkeys(spot for route in routes.values() for spot in route if spot.passes)
-    rows = [
-        [*(Spot(number, key) for key in row), *(spot for spot in lanes if spot.row == number)]
-        for number, row in enumerate(resources)
-    ]
+    rows = [[Spot(number, key) for key in row] for number, row in enumerate(resources)]
+    for lane in dict.fromkeys(spot for route in routes.values() for spot in route if spot.passes):
+        rows[lane.row].append(lane)
     links = _links(routes.values())
     rows = _ordered(rows, links)
     return _picture(_centres(rows, links, measure), routes, len(rows), measure)

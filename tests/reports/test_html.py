@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.core.drift import Drift
+from reconciler.core.plan import Plan
 from reconciler.core.report import Report
 from reconciler.reports.html import name_of, policy, render
-from tests.reports.reported import HOSTILE, key, looked, ran, report, with_text
+from tests.reports.reported import HOSTILE, graph, key, looked, ran, report, with_text
 
 VOID = {"meta", "link", "br", "path", "rect", "circle", "line"}
 
@@ -75,6 +77,18 @@ def test_nodes_carry_their_state_and_lead_to_their_row(drawing: str) -> None:
     assert {attributes["href"][1:] for attributes in links} == rows
     (differs,) = [attributes for attributes in links if attributes["data-key"] == key("b")]
     assert differs["aria-label"] == f"{key('b')}: not as declared, to be put back"
+
+
+def test_of_a_graph_that_nobody_could_read_what_needs_a_look_is_drawn() -> None:
+    names = [f"n{number:03}" for number in range(400)]
+    known = graph(*names)
+    drift = Drift(key("n200"), "n200", "", "external")
+    page = Page(render(report(graph=known, plan=Plan("migrate", unchanged=known.order), drifts=(drift,))))
+    shown = {attributes["data-key"] for attributes in page.of("a") if "data-key" in attributes}
+    assert shown == {key("n199"), key("n200"), key("n201")}
+    assert "drawn are 3 of 400" in page.text
+    assert len(page.of("article")) == 400, "the list has all"
+    assert not nodes(Page(render(report(graph=known, plan=Plan("migrate", unchanged=known.order)))))
 
 
 def test_ids_are_unique_and_every_link_leads_somewhere() -> None:
