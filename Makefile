@@ -5,7 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := samba samba-common-bin samba-ad-provision samba-dsdb-modules samba-vfs-modules python3-samba python3-venv python3-dev \
-	ldb-tools ldap-utils krb5-user libkrb5-dev gcc make systemd
+	ldb-tools ldap-utils krb5-user libkrb5-dev chromium gcc make systemd
 
 SOAK_KILLS ?= 5000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from reconciler.cli.duty import Duty
+    from reconciler.cli.forms import Form
     from reconciler.cli.loading import Loaded
     from reconciler.core.audit import Audit
     from reconciler.core.limits import Permit
@@ -190,7 +191,7 @@ def carry_out(
         outcomes=tuple(result.outcomes), rounds=result.rounds, converged=result.converged, interrupted=result.interrupted,
         open=tuple(promise for promise in journal.obligations() if promise.changed_at),
         closed=tuple(promise for promise in journal.closed() if promise.closed_at and promise.closed_at >= started),
-        where=where, back=backs(journal), drifts=drifts, fenced=lift(tools),
+        where=where, back=backs(journal), drifts=drifts, fenced=lift(tools), graph=scope.graph,
     )  # fmt: skip
     journal.record(
         verb + " ended", ended, {"run": tools.run, "exit_code": int(report.exit_code), "rounds": result.rounds}
@@ -220,14 +221,10 @@ def save(path: Path, report: Report, origin: Origin, owed: list[str]) -> None:
     screen.stderr(f"the plan is in {path}; `reconcile apply {path}` carries out exactly that", "green")
 
 
-def show(report: Report, form: Literal["text", "json"]) -> int:
-    """Print a report and return the exit code."""
-    if form == "json":
-        from reconciler.reports.json_report import render
+def show(report: Report, form: Form, files: Sequence[Path] = ()) -> int:
+    """Print a report, write it to files too, and return the exit code; a file that cannot be written spoils success only."""
+    from reconciler.cli.forms import print_report, write_reports
 
-        screen.write(render(report))
-    else:
-        from reconciler.reports.text import ApplyText, PlanText
-
-        screen.stdout(PlanText(report) if report.verb in ("plan", "drift") else ApplyText(report))
-    return INTERRUPTED if report.interrupted else ExitCode(report.exit_code)
+    print_report(report, form)
+    unwritten = write_reports(report, files)
+    return INTERRUPTED if report.interrupted else ExitCode(report.exit_code or unwritten)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from cyclopts import App, Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.closing import closed, watched
+from reconciler.cli.forms import AsForm, Form, Reports, check, listener
 from reconciler.cli.loading import load
 from reconciler.cli.pausing import refuse_while_paused
 from reconciler.cli.reminding import remind, remind_of
@@ -43,21 +45,24 @@ def validate(state: StatePath) -> int:
 def plan(
     state: StatePath,
     *,
-    output: Output = "text",
+    output: AsForm = "text",
+    report: Reports = (),
     out: Annotated[
         Path | None, Parameter(name=["--out", "-o"], help="Keep the plan in this file, for `reconcile apply FILE`.")
     ] = None,
 ) -> int:
     """Show what would change, in order, and why. Exit 0: nothing; 2: something. Nothing but FILE is written."""
-    return _look(state, "plan", output, out)
+    return _look(state, "plan", output, report, out)
 
 
-def drift(state: StatePath, *, output: Output = "text") -> int:
+def drift(state: StatePath, *, output: AsForm = "text", report: Reports = ()) -> int:
     """Tell whether the world still matches the state file. Exit 0: yes; 2: no. Nothing is written anywhere."""
-    return _look(state, "drift", output)
+    return _look(state, "drift", output, report)
 
 
-def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "json"], out: Path | None = None) -> int:
+def _look(
+    path: Path, verb: Literal["plan", "drift"], form: Form, files: Sequence[Path], out: Path | None = None
+) -> int:
     from reconciler.core.limits import Limits, lapsed, owed
     from reconciler.core.report import Report
     from reconciler.core.saved_plan import Origin
@@ -68,10 +73,12 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
     from reconciler.engine.intents import scope
     from reconciler.resources.kinds import revive
 
+    check(files)
     loaded = load(path)
     journal = JournalFile.read_only(loaded.journal)
     remind(journal)
     with connected(loaded.targets, loaded.base, journal, permit := loaded.permit(Limits())) as tools:
+        tools.listen = listener(form)
         started = tools.clock.now()
         whole = scope(loaded.graph, loaded.state.phase, journal, revive)
         found = plan_only(whole, tools)
@@ -79,7 +86,8 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
         report = Report(
             verb=verb, run=tools.run, state=loaded.state.metadata.name, phase=loaded.state.phase, started=started,
             ended=tools.clock.now(), plan=found, where=loaded.where, back=backs(journal),
-            closing=watched(whole, tools),
+            closing=watched(whole, tools), graph=whole.graph,
+            open=tuple(promise for promise in journal.obligations() if promise.changed_at),
             drifts=tuple(one for one in drifts if verb == "drift" or one.policy == "ignore"),  # which `apply` leaves alone
         )  # fmt: skip
         for line in lapsed(permit.approvals, found.digest, started):
@@ -87,13 +95,14 @@ def _look(path: Path, verb: Literal["plan", "drift"], form: Literal["text", "jso
         if out is not None:
             origin = Origin(started, tools.run, report.state, str(path), loaded.sha256)
             save(out, report, origin, owed(journal.obligations()))
-    return show(report, form)
+    return show(report, form, files)
 
 
 def apply(
     path: Annotated[Path, Parameter(help="The state file, or a plan kept by `reconcile plan STATE --out FILE`.")],
     *,
-    output: Output = "text",
+    output: AsForm = "text",
+    report: Reports = (),
     max_changes: Annotated[int | None, Parameter(help="Change at most so many resources forward.")] = None,
     deletion_share: Annotated[
         float,
@@ -117,6 +126,7 @@ def apply(
     from reconciler.core.limits import Limits, check_state
     from reconciler.edge import plan_file
 
+    check(report)
     screen.log_as(log)
     try:
         longest = duration(max_exposure) if max_exposure is not None else None
@@ -131,7 +141,10 @@ def apply(
     if not despite_pause:
         refuse_while_paused(loaded)
     detail, terms = {"plan": saved.digest} if saved else {}, loaded.terms("person", despite_pause=despite_pause)
-    return show(apply_once(loaded, permit, detail, Duty(metrics_file), holder=f"apply {path}", terms=terms), output)
+    made = apply_once(
+        loaded, permit, detail, Duty(metrics_file), holder=f"apply {path}", listen=listener(output), terms=terms
+    )
+    return show(made, output, report)
 
 
 def revert(

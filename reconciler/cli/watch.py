@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
 from reconciler.cli.running import apply_once, listening, show
+from reconciler.cli.serve import Publisher, Serving, serving
 from reconciler.cli.service import Options, serve
 from reconciler.cli.verbs import Log, MetricsFile
 from reconciler.core.errors import DesiredStateError, ReconcileError
@@ -42,6 +43,7 @@ def watch(
     ] = False,
     metrics_file: MetricsFile = None,
     log: Log = "text",
+    page: Serving = Serving(),  # noqa: B008 (frozen)
 ) -> int:
     """Keep the world as the state file says, until it is stopped: at every edit of the file, at every end of a lease, and every so often.
 
@@ -57,8 +59,13 @@ def watch(
     except ValueError as error:
         raise ReconcileError(f"--every is {every!r}: {error}") from error
     loaded, options = load(state), Options(metrics, metrics_for_anyone, metrics_file)
-    with listening() as stop, serve(options) as service, Waker(state, clock := SystemClock()) as waker:
-        watcher = _Watcher(state, loaded, service.duty)
+    with (
+        listening() as stop,
+        serving(page) as shown,
+        serve(options) as service,
+        Waker(state, clock := SystemClock()) as waker,
+    ):
+        watcher = _Watcher(state, loaded, service.duty, shown)
         while True:
             watcher.look(stop)
             service.rests(watcher.code)
@@ -70,11 +77,12 @@ def watch(
 class _Watcher:
     """What a watch remembers between two looks: the last good state file, and what it said last."""
 
-    def __init__(self, path: Path, loaded: Loaded, duty: Duty) -> None:
+    def __init__(self, path: Path, loaded: Loaded, duty: Duty, page: Publisher) -> None:
         self.path = path
         self.duty = duty
         self.loaded = loaded
         self.code: int = ExitCode.OK
+        self.page = page
         self._said: object = None
 
     def read_again(self) -> None:
@@ -109,11 +117,13 @@ class _Watcher:
             from reconciler.cli.main import exit_code_of
 
             self.code = exit_code_of(error)
+            self.page.failed(str(error))
             if self._news(str(error)):
                 screen.stderr(str(error), "red")
             return
         stop.asked = stop.asked or report.interrupted
         self.code = int(report.exit_code)
+        self.page.publish(report, self.loaded.journal)
         moved = any(outcome.status == "changed" for outcome in report.outcomes)
         if self._news(_gist(report)) or moved:
             show(report, "text")

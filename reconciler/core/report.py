@@ -12,6 +12,7 @@ from reconciler.core.conflict import Conflict
 from reconciler.core.drift import Drift
 from reconciler.core.errors import AuthenticationFailed, HeldBack, ReconcileError, Unreachable
 from reconciler.core.exit_codes import ExitCode, worst
+from reconciler.core.graph import Graph
 from reconciler.core.plan import Change, Direction, Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Key
@@ -70,7 +71,8 @@ class Report:
     back: Mapping[Key, str] = field(default_factory=dict)
     closing: Closing = field(default_factory=Closing)
     drifts: tuple[Drift, ...] = ()
-    fenced: Mapping[str, str] = field(default_factory=dict)
+    graph: Graph | None = None  # what a page draws; None where a report has no picture
+    fenced: Mapping[str, str] = field(default_factory=dict)  # hosts that keep the writer's number, and why
 
     @property
     def exit_code(self) -> ExitCode:
