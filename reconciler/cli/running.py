@@ -18,6 +18,7 @@ from reconciler.core.errors import UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from reconciler.cli.keeping import Keeper
     from reconciler.cli.loading import Loaded
     from reconciler.core.audit import Audit
     from reconciler.core.limits import Permit
@@ -73,6 +74,7 @@ def connected(
     *,
     log: Path | None = None,
     whatever: bool = False,
+    keeper: Keeper | None = None,
 ) -> Iterator[Tools]:
     """Open what a run works with; connections are made when they are needed.
 
@@ -80,6 +82,7 @@ def connected(
         permit: What the plan is judged by; by default nothing is refused.
         log: The audit log; None where nothing will be changed.
         whatever: Go on without an audit log where it cannot be written: putting back is never held up by it.
+        keeper: Keeps connections open from one run to the next; without it they end with this one.
     """
     from reconciler.cli.fencing import fence_of
     from reconciler.core.audit import account_of
@@ -89,10 +92,11 @@ def connected(
     from reconciler.edge.world import LiveWorld
     from reconciler.engine.converge import Tools
 
-    secrets = Secrets(base)
+    secrets = keeper.secrets if keeper is not None else Secrets(base)
     with ExitStack() as stack:
         stop = stack.enter_context(listening())
-        world = stack.enter_context(LiveWorld(targets, secrets, base, fence_of(journal)))
+        fence = fence_of(journal)
+        world = keeper.begin(fence) if keeper else stack.enter_context(LiveWorld(targets, secrets, base, fence))
         yield Tools(
             world, journal, SystemClock(), uuid.uuid4().hex[:12], listen=screen.tell, stopping=stop, permit=permit or Permit(),
             audit=_audit(stack, log, secrets, whatever), account_of=partial(account_of, targets),
@@ -115,7 +119,13 @@ def _audit(stack: ExitStack, log: Path | None, secrets: Secrets, whatever: bool)
 
 
 def apply_once(
-    loaded: Loaded, permit: Permit, detail: Mapping[str, object], *, holder: str, listen: Listener = screen.tell
+    loaded: Loaded,
+    permit: Permit,
+    detail: Mapping[str, object],
+    *,
+    holder: str,
+    listen: Listener = screen.tell,
+    keeper: Keeper | None = None,
 ) -> Report:
     """Bring the world to what a state file says, under the lock of its journal."""
     from reconciler.cli.closing import closed
@@ -127,7 +137,7 @@ def apply_once(
     name, log = loaded.state.metadata.name, audit_path(loaded.journal)
     with JournalFile.open(loaded.journal, name, holder=holder) as journal:
         remind(journal)
-        with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools:
+        with connected(loaded.targets, loaded.base, journal, permit, log=log, keeper=keeper) as tools:
             tools.listen = listen
             written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
             if journal.facts(TARGETS).get(TARGETS) != written:

@@ -14,8 +14,9 @@ from reconciler.core.errors import DesiredStateError, ReconcileError
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
+    from reconciler.cli.keeping import Keeper
     from reconciler.cli.loading import Loaded
     from reconciler.cli.running import StopSignal
     from reconciler.core.report import Report
@@ -30,25 +31,27 @@ def register(app: App) -> None:
 def watch(
     state: Annotated[Path, Parameter(help="The state file.")],
     *,
-    every: Annotated[str, Parameter(help="Look at least so often, such as 5m.")] = "5m",
+    every: Annotated[str, Parameter(help="Look at everything at least so often, such as 5m.")] = "5m",
+    hosts_every: Annotated[
+        str, Parameter(help="Ask the hosts at least so often: they tell of no change by themselves.")
+    ] = "30s",
 ) -> int:
-    """Keep the world as the state file says, until it is stopped: at every edit of the file, at every end of a lease, and every so often.
+    """Keep the world as the state file says, until it is stopped: at every change in a domain, every edit of the file, every end of a lease, and every so often.
 
     Each pass is an `apply`. Between two passes the journal is free for other commands. Ends with the code of the last pass.
     """
-    from reconciler.core.lengths import duration
+    from reconciler.cli.keeping import Keeper, Pace
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.wake import Waker
 
-    try:
-        pace = duration(every)
-    except ValueError as error:
-        raise ReconcileError(f"--every is {every!r}: {error}") from error
-    watcher = _Watcher(state, load(state))
-    with listening() as stop, Waker(state, clock := SystemClock()) as waker:
+    pace = Pace.of(every, hosts_every)
+    loaded, clock = load(state), SystemClock()
+    with listening() as stop, Waker(state, clock) as waker, Keeper(waker.ring, pace, clock) as keeper:
+        watcher = _Watcher(state, loaded, keeper)
         while True:
+            keeper.attend(watcher.loaded)
             watcher.look(stop)
-            if stop() or waker.wait(watcher.until(clock.now(), pace), stop) == "stop":
+            if stop() or waker.wait(watcher.until(clock.now()), stop, rest_s=keeper.rest_s()) == "stop":
                 return watcher.code
             watcher.read_again()
 
@@ -56,9 +59,10 @@ def watch(
 class _Watcher:
     """What a watch remembers between two looks: the last good state file, and what it said last."""
 
-    def __init__(self, path: Path, loaded: Loaded) -> None:
+    def __init__(self, path: Path, loaded: Loaded, keeper: Keeper) -> None:
         self.path = path
         self.loaded = loaded
+        self.keeper = keeper
         self.code: int = ExitCode.OK
         self._said: object = None
 
@@ -81,7 +85,7 @@ class _Watcher:
 
         try:
             permit = self.loaded.permit(Limits())
-            report = apply_once(self.loaded, permit, {}, holder=f"watch {self.path}", listen=_tell)
+            report = apply_once(self.loaded, permit, {}, holder=f"watch {self.path}", listen=_tell, keeper=self.keeper)
         except ReconcileError as error:
             from reconciler.cli.main import exit_code_of
 
@@ -95,13 +99,14 @@ class _Watcher:
         if self._news(_gist(report)) or moved:
             show(report, "text")
 
-    def until(self, now: datetime, every: timedelta) -> datetime:
+    def until(self, now: datetime) -> datetime:
         """Return when to look again at the latest."""
         from reconciler.edge.journal_file import JournalFile
         from reconciler.engine.pace import next_look
 
         resources = [declaration.resource for declaration in self.loaded.graph.declarations.values()]
-        return next_look(now, every, JournalFile.read_only(self.loaded.journal).obligations(), resources)
+        pace = self.keeper.pace_of(resources)
+        return next_look(now, pace, JournalFile.read_only(self.loaded.journal).obligations(), resources)
 
     def _news(self, what: object) -> bool:
         """Whether this is not what was said last."""
@@ -110,8 +115,9 @@ class _Watcher:
 
 
 def _gist(report: Report) -> object:
-    """What is worth saying again if it changes."""
-    outcomes = tuple((outcome.key, outcome.status, str(outcome.error or "")) for outcome in report.outcomes)
+    """What is worth saying again if it changes; that something was changed is said at once, and needs no second word."""
+    right = {"changed": "right", "unchanged": "right"}
+    outcomes = tuple((one.key, right.get(one.status, one.status), str(one.error or "")) for one in report.outcomes)
     return outcomes, str(report.closing)
 
 

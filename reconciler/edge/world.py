@@ -16,7 +16,7 @@ from reconciler.core.targets import Targets
 from reconciler.edge import files
 from reconciler.edge.accounts import Account, Accounts, Vault
 from reconciler.edge.controllers import recorded_controllers
-from reconciler.edge.directory import Directory
+from reconciler.edge.directory import Directory, OwnLine
 from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
@@ -61,6 +61,22 @@ class LiveWorld:
     ) -> None:
         self.close()
 
+    def begin(self, fence: Fence | None) -> None:
+        """Begin another pass of a world that stays open: with the number of its writer, and with nothing believed for good.
+
+        A role may have moved to another host; a session with the former holder ends.
+        """
+        self._fence = fence
+        with self._lock:
+            roles, self._host_names = self._host_names, {}
+        for names in self._names.values():
+            names.forget()
+        for host, before in roles.items():
+            with suppress(WorldError):
+                if self._host_name(host) == before:
+                    continue
+            self._hosts.drop(host)
+
     def close(self) -> None:
         """Close every connection."""
         self._hosts.close()
@@ -93,6 +109,14 @@ class LiveWorld:
         with suppress(Unreachable):  # the directory has answered; without DNS nothing is known less than it says
             found += self._names[domain].controllers(declared.dns)
         return tuple(dict.fromkeys(name.rstrip(".").lower() for name in found))
+
+    def serving(self, domain: str) -> tuple[str, int]:
+        """Return which controller answers for a domain, and how often one was chosen; see `Directory.serving`."""
+        return self._directories[domain].serving
+
+    def own_line(self, domain: str) -> OwnLine:
+        """Open a connection to a domain that nobody else uses; the caller closes it."""
+        return self._directories[domain].own_line()
 
     def do(self, effect: Effect) -> Rows:
         """Carry out an effect, as ``core.ports.World`` says."""
