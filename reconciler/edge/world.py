@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconciler.core.errors import Unreachable, WorldError
+from reconciler.core.errors import ReconcileError, Unreachable, WorldError
 from reconciler.core.query import Command, Query, Rows, Search
 from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, ModifyEntry, Restart, RunTask
 from reconciler.core.targets import Targets
@@ -26,6 +27,8 @@ from reconciler.edge.remote import Hosts, pdc_emulator
 from reconciler.edge.resolve import Names
 from reconciler.edge.restart import Ways, restart
 from reconciler.edge.tasks import run_task
+
+THREADS = 8  # one per target at most waits; more only queue behind the same connection
 
 
 class LiveWorld:
@@ -97,6 +100,31 @@ class LiveWorld:
                 self._fence.before_asking(query.host, self._hosts.run)
             return self._hosts.run(query)
         raise TypeError(f"the world cannot answer {type(query).__name__}")
+
+    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
+        """Answer queries as ``core.ports.AsksTogether`` says: targets in parallel, and a host in one message."""
+        places: dict[object, list[int]] = {}
+        for index, query in enumerate(queries):
+            places.setdefault(("host", query.host) if isinstance(query, Command) else index, []).append(index)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="ask") as pool:
+            groups = pool.map(lambda these: self._ask_group([queries[index] for index in these]), places.values())
+            found = {
+                index: rows
+                for these, group in zip(places.values(), groups, strict=True)
+                for index, rows in zip(these, group, strict=True)
+            }
+        return [found[index] for index in range(len(queries))]
+
+    def _ask_group(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
+        commands = [query for query in queries if isinstance(query, Command)]
+        try:
+            if not commands:
+                return [self.ask(query) for query in queries]
+            if self._fence is not None:
+                self._fence.before_asking(commands[0].host, self._hosts.run)
+            return self._hosts.run_all(commands)
+        except ReconcileError as error:
+            return [error] * len(queries)
 
     def controllers(self, domain: str) -> tuple[str, ...]:
         """Return every controller of a domain, as ``core.ports.World`` says.
