@@ -9,6 +9,7 @@ from reconciler.cli import output as screen
 if TYPE_CHECKING:
     from reconciler.core.ports import Journal
     from reconciler.edge.fence import Fence
+    from reconciler.edge.world import LiveWorld
     from reconciler.edge.writer_lock import Holder
     from reconciler.engine.converge import Tools
 
@@ -37,20 +38,27 @@ def plain_writer(holder: Holder | None) -> dict[str, str | int] | None:
 
 def overtake(tools: Tools) -> None:
     """Shut out the writer before us before anything is looked at or changed."""
-    from reconciler.edge.world import LiveWorld
-
-    failed = tools.world.overtake() if isinstance(tools.world, LiveWorld) else {}
+    world = _hosts_of(tools)
+    failed = world.overtake() if world is not None else {}
     for host, error in failed.items():
         screen.stderr(f"the writer before us is not shut out of {host} yet: {error}", "bold red")
 
 
 def lift(tools: Tools) -> dict[str, str]:
     """Remove the number of the writer from every host once nothing is to be put back; return where that failed."""
-    from reconciler.edge.world import LiveWorld
-
-    if not isinstance(tools.world, LiveWorld) or any(promise.changed_at for promise in tools.journal.obligations()):
+    world = _hosts_of(tools)
+    if world is None or any(promise.changed_at for promise in tools.journal.obligations()):
         return {}
-    failed = tools.world.lift()
+    failed = world.lift()
     for host, error in failed.items():
         screen.stderr(f"the number of the writer is still on {host}, and the next run removes it: {error}", "bold red")
     return {host: error.what for host, error in failed.items()}
+
+
+def _hosts_of(tools: Tools) -> LiveWorld | None:
+    """Return the world whose hosts have the number, None for any other; a watch has it wrapped."""
+    from reconciler.edge.world import LiveWorld
+    from reconciler.engine.remembering import RememberingWorld
+
+    world = tools.world.world if isinstance(tools.world, RememberingWorld) else tools.world
+    return world if isinstance(world, LiveWorld) else None

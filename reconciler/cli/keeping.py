@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.edge.fence import Fence
     from reconciler.edge.secrets import Secrets
     from reconciler.edge.world import LiveWorld
+    from reconciler.engine.remembering import Memory, RememberingWorld
 
 LEAST_REST_S, LONGEST_REST_S = 0.4, 30.0
 """A domain where something changes all the time is looked at so seldom that looking takes at most half of the time."""
@@ -82,6 +83,7 @@ class Keeper:
         self._chance = chance
         self._kept: _Kept | None = None
         self._began_s = 0.0
+        self._whole_at = clock.now()
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +104,7 @@ class Keeper:
         from reconciler.edge.directory_events import DirectoryEvents
         from reconciler.edge.secrets import Secrets
         from reconciler.edge.world import LiveWorld
+        from reconciler.engine.remembering import Memory
 
         self._began_s = time.monotonic()
         names = (loaded.targets, loaded.base)
@@ -111,13 +114,19 @@ class Keeper:
         secrets = Secrets(loaded.base)
         world = LiveWorld(loaded.targets, secrets, loaded.base)
         events = DirectoryEvents(world, loaded.targets.domains, self._ring, _say, self._chance)
-        self._kept = _Kept(names, secrets, world, events.__enter__())
+        self._kept = _Kept(names, secrets, world, events.__enter__(), Memory())
 
-    def begin(self, fence: Fence | None) -> LiveWorld:
-        """Return the world for one pass."""
+    def begin(self, fence: Fence | None) -> RememberingWorld:
+        """Return the world for one pass; from time to time one that remembers nothing."""
+        from reconciler.engine.remembering import RememberingWorld
+
         assert self._kept is not None
+        now = self._clock.now()
+        if not self._whole_at <= now < self._whole_at + self._pace.every * (1 - JITTER):
+            self._kept.memory.forget()
+            self._whole_at = now
         self._kept.world.begin(fence)
-        return self._kept.world
+        return RememberingWorld(self._kept.world, self._kept.memory)
 
     def rest_s(self) -> float:
         """Return how long not to look after this pass, so that looking does not take all the time."""
@@ -148,6 +157,7 @@ class _Kept:
     secrets: Secrets
     world: LiveWorld
     events: DirectoryEvents
+    memory: Memory
 
     def follow(self) -> None:
         """Listen to the controllers that were read from: what is heard must be what is read."""
