@@ -198,4 +198,6 @@ def _within(dn: str, base: str, scope: str) -> bool:
         return scope != "one"
     if scope == "base" or not dn.endswith("," + base):
         return False
+    if f"CN=Configuration,{HEAD}" in dn and "CN=Configuration" not in base:
+        return False  # another naming context
     return scope == "subtree" or "," not in dn[: -len(base) - 1]

@@ -28,7 +28,7 @@ QUERIES = (
     Search("d", f"OU=o2,{HEAD}", USERS, NAMES, "subtree", absent_ok=False),
     Search("d", "", "(sAMAccountName=n1)", ("objectClass", "member"), "subtree"),
     Search("d", "", "(member=*)", ("sAMAccountName",), "subtree"),
-    Search("d", "config:", "(objectClass=*)", ("description",), "one"),
+    Search("d", "config:", "(objectClass=*)", ("description",), "subtree"),
     Search("d", "rootdse", attributes=("highestCommittedUSN",)),
     Search("d", "", "(objectClass=user)", ("memberOf",), "subtree"),
 )
@@ -148,9 +148,13 @@ def test_answers_are_always_those_of_a_world_without_memory(happened: list[tuple
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 25), OPERATIONS), max_size=6), st.lists(OPERATIONS, max_size=10))
+@given(
+    st.lists(st.tuples(st.integers(0, 25), OPERATIONS), max_size=6),
+    st.lists(OPERATIONS, max_size=10),
+    st.lists(OPERATIONS, max_size=3),
+)
 def test_what_happens_in_the_middle_of_a_look_is_seen_by_the_next(
-    during: list[tuple[int, tuple[Any, ...]]], before: list[tuple[Any, ...]]
+    during: list[tuple[int, tuple[Any, ...]]], before: list[tuple[Any, ...]], after: list[tuple[Any, ...]]
 ) -> None:
     world = built()
     remembering = RememberingWorld(world, Memory())
@@ -168,6 +172,21 @@ def test_what_happens_in_the_middle_of_a_look_is_seen_by_the_next(
     world.before_answer = befall
     remembering.ask_all(QUERIES)
     world.broken, world.before_answer = 0, lambda number: None
+    for what in after:
+        happen(world, what)
+    check(world, remembering)
+
+
+@pytest.mark.parametrize("at", range(16))
+def test_a_controller_that_answered_in_between_is_not_taken_for_the_one_before_and_after(at: int) -> None:
+    world = built()
+    happen(world, ("modify", 3, 1))  # the other controller does not know yet
+    remembering = RememberingWorld(world, Memory())
+    start = len(world.asked)
+    world.before_answer = lambda number: world.choose(1) if number == start + at else None
+    remembering.ask_all(QUERIES)
+    world.before_answer = lambda number: None
+    world.choose(0)
     check(world, remembering)
 
 
