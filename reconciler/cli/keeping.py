@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.edge.world import LiveWorld
     from reconciler.engine.remembering import Memory, RememberingWorld
 
-LEAST_REST_S, LONGEST_REST_S = 0.4, 30.0
+LEAST_REST_S, LONGEST_REST_S = 0.2, 30.0
 """A domain where something changes all the time is looked at so seldom that looking takes at most half of the time."""
 SHORTEST = timedelta(seconds=1)
 JITTER = 0.1

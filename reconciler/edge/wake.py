@@ -16,7 +16,7 @@ from reconciler.core.ports import Clock
 
 STEP_MS = 250
 """How long a request to stop may go unheard."""
-GATHER_S = 0.1
+GATHER_S = 0.05
 """How long after a ring others are waited for: a change seldom comes alone."""
 
 
