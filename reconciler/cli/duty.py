@@ -93,7 +93,7 @@ class Duty:
 
     def _stay_alive(self, tools: Tools) -> None:
         """Let every answer from out there, and every look whether to stop, be a sign of life."""
-        from reconciler.edge.world import LiveWorld
+        from reconciler.cli.live import live
 
         if self.notifier is None:
             return
@@ -104,8 +104,8 @@ class Duty:
             return stopping()
 
         tools.stopping = asked
-        if isinstance(tools.world, LiveWorld):
-            tools.world.waiting = notifier.waiting
+        if (world := live(tools)) is not None:
+            world.waiting = notifier.waiting
 
     def _ends(self, loaded: Loaded, tools: Tools, error: ReconcileError | None) -> None:
         from reconciler.cli.main import exit_code_of

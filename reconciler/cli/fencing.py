@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.cli import output as screen
+from reconciler.cli.live import live
 
 if TYPE_CHECKING:
     from reconciler.core.ports import Journal
@@ -37,20 +38,18 @@ def plain_writer(holder: Holder | None) -> dict[str, str | int] | None:
 
 def overtake(tools: Tools) -> None:
     """Shut out the writer before us before anything is looked at or changed."""
-    from reconciler.edge.world import LiveWorld
-
-    failed = tools.world.overtake() if isinstance(tools.world, LiveWorld) else {}
+    world = live(tools)
+    failed = world.overtake() if world is not None else {}
     for host, error in failed.items():
         screen.stderr(f"the writer before us is not shut out of {host} yet: {error}", "bold red")
 
 
 def lift(tools: Tools) -> dict[str, str]:
     """Remove the number of the writer from every host once nothing is to be put back; return where that failed."""
-    from reconciler.edge.world import LiveWorld
-
-    if not isinstance(tools.world, LiveWorld) or any(promise.changed_at for promise in tools.journal.obligations()):
+    world = live(tools)
+    if world is None or any(promise.changed_at for promise in tools.journal.obligations()):
         return {}
-    failed = tools.world.lift()
+    failed = world.lift()
     for host, error in failed.items():
         screen.stderr(f"the number of the writer is still on {host}, and the next run removes it: {error}", "bold red")
     return {host: error.what for host, error in failed.items()}

@@ -87,9 +87,9 @@ def leave(tools: Tools | None) -> None:
 
     What was sent and not answered has an unknown outcome, as after a crash: the next run reads before it repeats.
     """
+    from reconciler.cli.live import live
     from reconciler.edge.audit_file import AuditFile
     from reconciler.edge.journal_file import JournalFile
-    from reconciler.edge.world import LiveWorld
 
     if tools is not None:
         if isinstance(tools.audit, AuditFile):
@@ -97,9 +97,9 @@ def leave(tools: Tools | None) -> None:
         if isinstance(tools.journal, JournalFile):
             because = "asked to stop while waiting for an answer"
             tools.journal.abandon("apply left", tools.clock.now(), {"run": tools.run, "because": because})
-        if isinstance(tools.world, LiveWorld):
+        if (world := live(tools)) is not None:
             with suppress(OSError):
-                tools.world.forsake()
+                world.forsake()
     threading.Timer(PARTING_S, os._exit, (INTERRUPTED,)).start()
     screen.stderr(
         "left without waiting for the answer; the next run reads how it came out", "bold yellow", event="left"

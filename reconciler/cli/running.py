@@ -20,6 +20,7 @@ from reconciler.core.exit_codes import ExitCode
 if TYPE_CHECKING:
     from reconciler.cli.duty import Duty
     from reconciler.cli.forms import Form
+    from reconciler.cli.keeping import Keeper
     from reconciler.cli.loading import Loaded
     from reconciler.core.audit import Audit
     from reconciler.core.limits import Permit
@@ -76,6 +77,7 @@ def connected(
     *,
     log: Path | None = None,
     whatever: bool = False,
+    keeper: Keeper | None = None,
 ) -> Iterator[Tools]:
     """Open what a run works with; connections are made when they are needed.
 
@@ -83,6 +85,7 @@ def connected(
         permit: What the plan is judged by; by default nothing is refused.
         log: The audit log; None where nothing will be changed.
         whatever: Go on without an audit log where it cannot be written: putting back is never held up by it.
+        keeper: Keeps connections open from one run to the next; without it they end with this one.
     """
     from reconciler.cli.fencing import fence_of
     from reconciler.core.audit import account_of
@@ -92,11 +95,13 @@ def connected(
     from reconciler.edge.world import LiveWorld
     from reconciler.engine.run import Tools
 
-    secrets, run = Secrets(base), uuid.uuid4().hex[:12]
+    secrets = keeper.secrets if keeper is not None else Secrets(base)
+    run = uuid.uuid4().hex[:12]
     with ExitStack() as stack:
         stack.enter_context(screen.about(run, secrets.scrub))
         stop = stack.enter_context(listening())
-        world = stack.enter_context(LiveWorld(targets, secrets, base, fence_of(journal)))
+        fence = fence_of(journal)
+        world = keeper.begin(fence) if keeper else stack.enter_context(LiveWorld(targets, secrets, base, fence))
         yield Tools(
             world, journal, SystemClock(), run, listen=screen.tell, stopping=stop, permit=permit or Permit(),
             audit=_audit(stack, log, secrets, whatever), account_of=partial(account_of, targets),
@@ -127,6 +132,7 @@ def apply_once(
     holder: str,
     listen: Listener = screen.tell,
     terms: Terms | None = None,
+    keeper: Keeper | None = None,
 ) -> Report:
     """Bring the world to what a state file says, under the lock of its journal.
 
@@ -144,7 +150,10 @@ def apply_once(
     name, log = loaded.state.metadata.name, audit_path(loaded.journal)
     with JournalFile.open(loaded.journal, name, holder=holder) as journal:
         remind(journal)
-        with connected(loaded.targets, loaded.base, journal, permit, log=log) as tools, duty.over(loaded, tools):
+        with (
+            connected(loaded.targets, loaded.base, journal, permit, log=log, keeper=keeper) as tools,
+            duty.over(loaded, tools),
+        ):
             tools.listen = listen
             sources = Sources(tools.world, journal, tools.clock, revive)
             tools.restraint = Restraint(sources, terms or loaded.terms("person"))

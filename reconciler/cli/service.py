@@ -45,8 +45,12 @@ class Service:
         """Say that a pass is over, and how it ended."""
         self._notifier.status(f"waiting; the last pass ended with exit code {code}")
 
-    def wait(self, waker: Waker, until: datetime, stop: StopSignal) -> bool:
-        """Wait until there is a reason to look; return False where it is to stop."""
+    def wait(self, waker: Waker, until: datetime, stop: StopSignal, *, rest_s: float = 0.0) -> bool:
+        """Wait until there is a reason to look; return False where it is to stop.
+
+        Args:
+            rest_s: As for `Waker.wait`.
+        """
         from reconciler.edge.clock import SystemClock
 
         hangup = False
@@ -57,7 +61,7 @@ class Service:
             hangup = hangup or self._calls.reload()
             return stop() or hangup
 
-        woken = waker.wait(until, called_away)
+        woken = waker.wait(until, called_away, rest_s=rest_s)
         if stop():
             return False
         late = (SystemClock().now() - until).total_seconds()

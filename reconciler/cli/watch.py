@@ -17,9 +17,10 @@ from reconciler.core.errors import DesiredStateError, ReconcileError
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from reconciler.cli.duty import Duty
+    from reconciler.cli.keeping import Keeper
     from reconciler.cli.loading import Loaded
     from reconciler.cli.running import StopSignal
     from reconciler.core.report import Report
@@ -34,7 +35,10 @@ def register(app: App) -> None:
 def watch(
     state: Annotated[Path, Parameter(help="The state file.")],
     *,
-    every: Annotated[str, Parameter(help="Look at least so often, such as 5m.")] = "5m",
+    every: Annotated[str, Parameter(help="Look at everything at least so often, such as 5m.")] = "5m",
+    hosts_every: Annotated[
+        str, Parameter(help="Ask the hosts at least so often: they tell of no change by themselves.")
+    ] = "30s",
     metrics: Annotated[
         str, Parameter(help="Answer Prometheus at this address of this machine, such as 127.0.0.1:9464.")
     ] = "",
@@ -45,31 +49,30 @@ def watch(
     log: Log = "text",
     page: Serving = Serving(),  # noqa: B008 (frozen)
 ) -> int:
-    """Keep the world as the state file says, until it is stopped: at every edit of the file, at every end of a lease, and every so often.
+    """Keep the world as the state file says, until it is stopped: at every change in a domain, every edit of the file, every end of a lease, and every so often.
 
     Each pass is an `apply`. Between two passes the journal is free for other commands. Ends with the code of the last pass.
     """
-    from reconciler.core.lengths import duration
+    from reconciler.cli.keeping import Keeper, Pace
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.wake import Waker
 
     screen.log_as(log)
-    try:
-        pace = duration(every)
-    except ValueError as error:
-        raise ReconcileError(f"--every is {every!r}: {error}") from error
-    loaded, options = load(state), Options(metrics, metrics_for_anyone, metrics_file)
+    pace = Pace.of(every, hosts_every)
+    loaded, clock, options = load(state), SystemClock(), Options(metrics, metrics_for_anyone, metrics_file)
     with (
         listening() as stop,
         serving(page) as shown,
         serve(options) as service,
-        Waker(state, clock := SystemClock()) as waker,
+        Waker(state, clock) as waker,
+        Keeper(waker.ring, pace, clock) as keeper,
     ):
-        watcher = _Watcher(state, loaded, service.duty, shown)
+        watcher = _Watcher(state, loaded, service.duty, shown, keeper)
         while True:
+            keeper.attend(watcher.loaded)
             watcher.look(stop)
             service.rests(watcher.code)
-            if stop() or not service.wait(waker, watcher.until(clock.now(), pace), stop):
+            if stop() or not service.wait(waker, watcher.until(clock.now()), stop, rest_s=keeper.rest_s()):
                 return watcher.code
             watcher.read_again()
 
@@ -77,10 +80,11 @@ def watch(
 class _Watcher:
     """What a watch remembers between two looks: the last good state file, and what it said last."""
 
-    def __init__(self, path: Path, loaded: Loaded, duty: Duty, page: Publisher) -> None:
+    def __init__(self, path: Path, loaded: Loaded, duty: Duty, page: Publisher, keeper: Keeper) -> None:
         self.path = path
         self.duty = duty
         self.loaded = loaded
+        self.keeper = keeper
         self.code: int = ExitCode.OK
         self.page = page
         self._said: object = None
@@ -112,6 +116,7 @@ class _Watcher:
                 holder=f"watch {self.path}",
                 listen=_tell,
                 terms=self.loaded.terms("watch"),
+                keeper=self.keeper,
             )
         except ReconcileError as error:
             from reconciler.cli.main import exit_code_of
@@ -128,16 +133,16 @@ class _Watcher:
         if self._news(_gist(report)) or moved:
             show(report, "text")
 
-    def until(self, now: datetime, every: timedelta) -> datetime:
+    def until(self, now: datetime) -> datetime:
         """Return when to look again at the latest."""
         from reconciler.edge.journal_file import JournalFile
         from reconciler.engine.pace import next_look
         from reconciler.engine.restraint import wakes
 
         resources = [declaration.resource for declaration in self.loaded.graph.declarations.values()]
-        journal = JournalFile.read_only(self.loaded.journal)
+        journal, pace = JournalFile.read_only(self.loaded.journal), self.keeper.pace_of(resources)
         return next_look(
-            now, every, journal.obligations(), resources, wakes(journal, resources, self.loaded.state.windows, now)
+            now, pace, journal.obligations(), resources, wakes(journal, resources, self.loaded.state.windows, now)
         )
 
     def _news(self, what: object) -> bool:
@@ -147,8 +152,9 @@ class _Watcher:
 
 
 def _gist(report: Report) -> object:
-    """What is worth saying again if it changes."""
-    outcomes = tuple((outcome.key, outcome.status, str(outcome.error or "")) for outcome in report.outcomes)
+    """What is worth saying again if it changes; that something was changed is said at once, and needs no second word."""
+    right = {"changed": "right", "unchanged": "right"}
+    outcomes = tuple((one.key, right.get(one.status, one.status), str(one.error or "")) for one in report.outcomes)
     return outcomes, str(report.closing)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from reconciler.core.drift import Sighting
+from reconciler.core.errors import ReconcileError
 from reconciler.core.query import Query, Rows
 from reconciler.core.resource import Key
 from reconciler.core.steps import Effect
@@ -45,6 +46,15 @@ class World(Protocol):
             Refused: The target said no; nothing was changed.
             Stale: A compare-and-set met another value.
         """
+        ...
+
+
+@runtime_checkable
+class AsksTogether(Protocol):
+    """A world that answers many queries at less cost than one after the other."""
+
+    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
+        """Answer queries, each as `World.ask` does, in their order; an error stands in place of the rows that it prevents."""
         ...
 
 

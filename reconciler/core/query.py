@@ -37,6 +37,7 @@ class Search:
         sd_flags: SD_FLAGS control value (4 is the DACL alone) where nTSecurityDescriptor is asked for.
         absent_ok: A base that does not exist gives no rows instead of Refused.
         controller: DNS name of the one that shall answer, and no other in its place; empty for whichever.
+        deleted: Find deleted objects as well.
     """
 
     domain: str
@@ -47,6 +48,7 @@ class Search:
     sd_flags: int = 0
     absent_ok: bool = True
     controller: str = ""
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,15 @@ _OPERATIONS = {"add": ldap3.MODIFY_ADD, "delete": ldap3.MODIFY_DELETE, "replace"
 Write = AddEntry | ModifyEntry | DeleteEntry
 
 
+@dataclass(frozen=True, slots=True)
+class OwnLine:
+    """A connection of one listener alone, and where it leads."""
+
+    connection: Connection
+    contexts: NamingContexts
+    controller: str
+
+
 class _Broken(Unreachable):
     """A connection was lost while reading from it: worth another try on a new one."""
 
@@ -68,6 +77,7 @@ class Directory:
         self._choosing = threading.Lock()
         self._idle: list[_Line] = []
         self._chosen: Door | None = None
+        self._turn = 0
         self._contexts: NamingContexts | None = None
 
     def search(self, query: Search) -> Rows:
@@ -108,6 +118,23 @@ class Directory:
             result = line.connection.result
         if result["result"] != 0:
             raise ldap_errors.write_refused(effect, result)
+
+    @property
+    def serving(self) -> tuple[str, int]:
+        """The controller that answers, empty for none yet, and how often one was chosen: between two equal values it was the same."""
+        with self._lock:
+            return (self._chosen.controller if self._chosen is not None else "", self._turn)
+
+    def own_line(self) -> OwnLine:
+        """Open a connection that nobody else uses, to the controller that answers; the caller closes it.
+
+        Raises:
+            Unreachable: No controller answers.
+            AuthenticationFailed: The credential is not accepted.
+        """
+        line = self._open()
+        assert self._contexts is not None  # read when it was entered
+        return OwnLine(line.connection, self._contexts, line.door.controller)
 
     def serves(self, doors: Iterable[Door | Unreachable]) -> bool:
         """Return whether one of these doors leads to a controller that accepts us and serves this domain."""
@@ -192,7 +219,9 @@ class Directory:
             except Unreachable as error:
                 failures.append(error)
                 continue
-            self._chosen = door
+            with self._lock:
+                self._chosen = door
+                self._turn += 1
             return line
         if len(failures) == 1:
             raise failures[0]

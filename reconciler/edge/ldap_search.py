@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ldap3
 from ldap3.core.exceptions import LDAPAttributeError, LDAPInvalidDnError, LDAPInvalidFilterError, LDAPObjectClassError
-from ldap3.protocol.microsoft import security_descriptor_control
+from ldap3.protocol.microsoft import security_descriptor_control, show_deleted_control
 
 from reconciler.core.errors import Refused
 from reconciler.core.query import Row, Rows, Search
@@ -84,7 +84,7 @@ def _page(
             query.where,
             search_scope=_SCOPES[query.scope],
             attributes=list(query.attributes) or ldap3.NO_ATTRIBUTES,
-            controls=sd_flags(query.sd_flags),
+            controls=_controls(query),
             paged_size=PAGE if paged else None,
             paged_cookie=cookie,
         )
@@ -101,6 +101,11 @@ def _page(
     entries = [entry for entry in connection.response or () if entry["type"] == "searchResEntry"]
     answered = (result.get("controls") or {}).get(_PAGED_RESULTS, {}) if paged else {}
     return entries, (answered.get("value") or {}).get("cookie") or None
+
+
+def _controls(query: Search) -> list[Any] | None:
+    controls = [*(sd_flags(query.sd_flags) or []), *([show_deleted_control(criticality=True)] if query.deleted else [])]
+    return controls or None
 
 
 def _whole(connection: Connection, query: Search, dn: str, name: str, values: list[bytes]) -> list[bytes]:

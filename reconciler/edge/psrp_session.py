@@ -27,11 +27,16 @@ _RUNNING = PSInvocationState.RUNNING
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One command with everything in it as pypsrp wants it, secrets included. Never shown."""
+    """One command with everything in it as pypsrp wants it, secrets included. Never shown.
+
+    Attributes:
+        merged: Its errors go to its output, as with ``2>&1``.
+    """
 
     name: str
     parameters: tuple[tuple[str, object], ...] = ()
     arguments: tuple[object, ...] = ()
+    merged: bool = False
 
     def __repr__(self) -> str:
         return f"Statement({self.name!r})"
@@ -52,7 +57,7 @@ class _Open:
     used: float
 
 
-class _TimedOut(Unreachable):
+class TimedOut(Unreachable):
     """The host answers, but the command took too long: no reason to repeat it."""
 
 
@@ -89,7 +94,7 @@ class Session:
             reused = self._open is not None
             try:
                 return self._run(statements, timeout_s)
-            except _TimedOut:
+            except TimedOut:
                 raise
             except Unreachable as first:
                 # Without an old session there is nothing that a new one could cure, unless the answer was lost.
@@ -151,7 +156,7 @@ class Session:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._stop(shell)
-                raise _TimedOut(
+                raise TimedOut(
                     f"'{self._host}' gave no result within {timeout_s:g} s; the command was stopped",
                     target=self._host,
                     sent=True,
@@ -207,3 +212,5 @@ def _add(shell: PowerShell, statement: Statement) -> None:
         shell.add_parameter(name, value)
     for value in statement.arguments:
         shell.add_argument(value)
+    if statement.merged:
+        shell.merge_error("output")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pypsrp.wsman import WSMan
 
-from reconciler.core.errors import Refused, UnexpectedAnswer, Unreachable
+from reconciler.core.errors import ReconcileError, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Command, Row, Rows, Search
 from reconciler.core.targets import Targets
 from reconciler.core.values import Dn
 from reconciler.edge.accounts import Accounts
+from reconciler.edge.batch import MOST, Asked, Batch
 from reconciler.edge.guard import Guard
 from reconciler.edge.psrp_connection import Gate, open_wsman
 from reconciler.edge.psrp_errors import NATIVE_ERRORS, Failure, refused
-from reconciler.edge.psrp_session import Answer, Session, Statement
+from reconciler.edge.psrp_session import Answer, Session, Statement, TimedOut
 from reconciler.edge.psrp_values import plain, to_host, to_rows
 
 LAST_EXIT_CODE = Statement("Get-Variable", (("Name", "LASTEXITCODE"), ("ValueOnly", True)))
@@ -36,6 +37,7 @@ class Hosts:
         self._accounts = accounts
         self._gates = gates
         self._sessions: dict[str, Session] = {}
+        self._loners: set[Command] = set()
         self._lock = threading.Lock()
 
     def run(self, command: Command, guard: Guard | None = None) -> Rows:
@@ -61,6 +63,62 @@ class Hosts:
         if guard is not None:
             answer = guard.passed(answer, failures)
         return self._native(command, answer, failures) if command.native else self._cmdlet(command, answer, failures)
+
+    def run_all(self, commands: Sequence[Command]) -> list[Rows | ReconcileError]:
+        """Run commands on one host in as few messages as can be; each answers as `run` does, its error in place of its rows."""
+        found: dict[int, Rows | ReconcileError] = {}
+        together = [index for index, command in enumerate(commands) if self._may_join(command)]
+        for start in range(0, len(together), MOST):
+            places = together[start : start + MOST]
+            if len(places) > 1:
+                answers = self._run_together([commands[index] for index in places])
+                found |= {index: known for index, known in zip(places, answers, strict=True) if known is not None}
+            else:
+                found |= {index: self._attempt(commands[index]) for index in places}
+        for index in together:
+            if index not in found:
+                found[index] = answer = self._attempt(commands[index])
+                if not answer or isinstance(answer, ReconcileError):  # this one may be what the others suffered from
+                    self._loners.add(commands[index])
+        return [found[index] if index in found else self._attempt(command) for index, command in enumerate(commands)]
+
+    def _run_together(self, commands: Sequence[Command]) -> list[Rows | ReconcileError | None]:
+        """Return the answer of each command; None where it has to be asked alone."""
+        try:
+            batch = Batch([self._asked(command) for command in commands])
+            session = self._session(commands[0].host)
+            limit_s = sum(command.timeout_s for command in commands)
+            parts = batch.parts(session.run(batch.statements, timeout_s=limit_s, repeatable=True))
+        except (TimedOut, Refused, UnexpectedAnswer):
+            return [None] * len(commands)
+        except ReconcileError as error:  # nothing else would come of asking one by one
+            return [error] * len(commands)
+        return [
+            None if part is None else self._read(command, part) for command, part in zip(commands, parts, strict=True)
+        ]
+
+    def _may_join(self, command: Command) -> bool:
+        """Whether its answer could be told from others' as far as is known: what could not once is asked alone from then on."""
+        return command.repeatable and command not in self._loners
+
+    def _asked(self, command: Command) -> Asked:
+        own = self._statement(command)
+        return Asked((own, LAST_EXIT_CODE) if command.native else (own,))
+
+    def _attempt(self, command: Command) -> Rows | ReconcileError:
+        try:
+            return self.run(command)
+        except ReconcileError as error:
+            return error
+
+    def _read(self, command: Command, answer: Answer) -> Rows | ReconcileError:
+        failures = [Failure.of(record, self._accounts.scrub) for record in answer.errors]
+        try:
+            return (
+                self._native(command, answer, failures) if command.native else self._cmdlet(command, answer, failures)
+            )
+        except ReconcileError as error:
+            return error
 
     def drop(self, host: str) -> None:
         """Forget the session with a host that goes away."""

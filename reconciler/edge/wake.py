@@ -1,13 +1,14 @@
-"""What wakes a watch: the state file moved, the time is over, or it shall stop. It never says what happened, only: look."""
+"""What wakes a watch: the state file moved, somebody rang, the time is over, or it shall stop. It never says what happened, only: look."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from watchfiles import watch
 
@@ -15,12 +16,12 @@ from reconciler.core.ports import Clock
 
 STEP_MS = 250
 """How long a request to stop may go unheard."""
-
-Wake = Literal["file", "time", "stop"]
+GATHER_S = 0.05
+"""How long after a ring others are waited for: a change seldom comes alone."""
 
 
 class Waker:
-    """Watches the directory of a file, because editors replace files; a context manager.
+    """Watches the directory of a file, because editors replace files, and can be rung; a context manager.
 
     What happens between two waits is not lost: the next one ends at once.
     """
@@ -28,6 +29,9 @@ class Waker:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._name = path.resolve().name
         self._clock = clock
+        self._turn = threading.Condition()
+        self._rung: set[str] = set()
+        self._closing = threading.Event()
         self._changes = watch(
             path.resolve().parent,
             watch_filter=lambda change, found: Path(found).name == self._name,
@@ -37,25 +41,61 @@ class Waker:
             yield_on_timeout=True,
             recursive=False,
             raise_interrupt=False,
+            stop_event=self._closing,
         )
+        self._thread = threading.Thread(target=self._follow, name="watch the state file", daemon=True)
 
     def __enter__(self) -> Self:
         next(self._changes)  # from here on nothing is missed
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._changes.close()
+        self._closing.set()
+        self._thread.join()
 
-    def wait(self, until: datetime, stopping: Callable[[], bool]) -> Wake:
-        """Wait for the first of the three. A clock that is set back delays nothing."""
-        longest = time.monotonic() + max(0.0, (until - self._clock.now()).total_seconds())
-        for changed in self._changes:
-            if stopping():
-                return "stop"
-            if changed:
-                return "file"
-            if self._clock.now() >= until or time.monotonic() >= longest:
+    def ring(self, source: str) -> None:
+        """Wake whoever waits, or the next one who does. Safe to call from any thread, and costs nothing twice."""
+        with self._turn:
+            self._rung.add(source)
+            self._turn.notify_all()
+
+    def wait(self, until: datetime, stopping: Callable[[], bool], *, rest_s: float = 0.0) -> str:
+        """Wait for the first of all, and return what it was: ``file``, ``time``, ``stop``, or who rang.
+
+        Args:
+            until: When the time is over. A clock that is set back delays nothing.
+            stopping: Whether to stop.
+            rest_s: How long nobody but the file and the request to stop may wake, so that looking does not take all the time.
+        """
+        began = time.monotonic()
+        longest = began + max(0.0, (until - self._clock.now()).total_seconds())
+        while not stopping():
+            now = time.monotonic()
+            if rung := self._take(whatever=now >= began + rest_s):
+                return rung
+            if self._clock.now() >= until or now >= longest:
                 return "time"
+            resting = now < began + rest_s
+            left_s = (began + rest_s if resting else longest) - now
+            with self._turn:
+                if not self._rung or resting:
+                    self._turn.wait(min(STEP_MS / 1000, left_s))
         return "stop"
+
+    def _take(self, *, whatever: bool) -> str:
+        """Take what rang, once no more comes with it; empty for nothing."""
+        with self._turn:
+            if "file" not in self._rung and not (whatever and self._rung):
+                return ""
+            if "file" not in self._rung:
+                self._turn.wait_for(lambda: "file" in self._rung, GATHER_S)
+            rung, self._rung = self._rung, set()
+        return "file" if "file" in rung else min(rung)
+
+    def _follow(self) -> None:
+        for changed in self._changes:
+            if changed:
+                self.ring("file")

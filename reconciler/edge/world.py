@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from reconciler.core.errors import Unreachable, WorldError
+from reconciler.core.errors import ReconcileError, Unreachable, WorldError
 from reconciler.core.query import Command, Query, Rows, Search
 from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, ModifyEntry, Restart, RunTask
 from reconciler.core.targets import Targets
 from reconciler.edge import files
 from reconciler.edge.accounts import Account, Accounts, Vault
 from reconciler.edge.controllers import recorded_controllers
-from reconciler.edge.directory import Directory
+from reconciler.edge.directory import Directory, OwnLine
 from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
@@ -27,6 +28,8 @@ from reconciler.edge.remote import Hosts, pdc_emulator
 from reconciler.edge.resolve import Names
 from reconciler.edge.restart import Ways, restart
 from reconciler.edge.tasks import run_task
+
+THREADS = 8  # one per target at most waits; more only queue behind the same connection
 
 
 class LiveWorld:
@@ -66,6 +69,22 @@ class LiveWorld:
     ) -> None:
         self.close()
 
+    def begin(self, fence: Fence | None) -> None:
+        """Begin another pass of a world that stays open: with the number of its writer, and with nothing believed for good.
+
+        A role may have moved to another host; a session with the former holder ends.
+        """
+        self._fence = fence
+        with self._lock:
+            roles, self._host_names = self._host_names, {}
+        for names in self._names.values():
+            names.forget()
+        for host, before in roles.items():
+            with suppress(WorldError):
+                if self._host_name(host) == before:
+                    continue
+            self._hosts.drop(host)
+
     def close(self) -> None:
         """Close every connection."""
         with self._waiting_for_all():
@@ -96,6 +115,32 @@ class LiveWorld:
             return self._hosts.run(query)
         raise TypeError(f"the world cannot answer {type(query).__name__}")
 
+    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
+        """Answer queries as ``core.ports.AsksTogether`` says: targets in parallel, and a host in one message."""
+        places: dict[object, list[int]] = {}
+        for index, query in enumerate(queries):
+            places.setdefault(("host", query.host) if isinstance(query, Command) else index, []).append(index)
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="ask") as pool:
+            groups = pool.map(lambda these: self._ask_group([queries[index] for index in these]), places.values())
+            found = {
+                index: rows
+                for these, group in zip(places.values(), groups, strict=True)
+                for index, rows in zip(these, group, strict=True)
+            }
+        return [found[index] for index in range(len(queries))]
+
+    def _ask_group(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
+        commands = [query for query in queries if isinstance(query, Command)]
+        try:
+            if not commands:
+                return [self.ask(query) for query in queries]
+            if self._fence is not None:
+                self._fence.before_asking(commands[0].host, self._hosts.run)
+            with self.waiting(sum(longest_s(command) for command in commands)):
+                return self._hosts.run_all(commands)
+        except ReconcileError as error:
+            return [error] * len(queries)
+
     def controllers(self, domain: str) -> tuple[str, ...]:
         """Return every controller of a domain, as ``core.ports.World`` says.
 
@@ -107,6 +152,14 @@ class LiveWorld:
         with suppress(Unreachable):  # the directory has answered; without DNS nothing is known less than it says
             found += self._names[domain].controllers(declared.dns)
         return tuple(dict.fromkeys(name.rstrip(".").lower() for name in found))
+
+    def serving(self, domain: str) -> tuple[str, int]:
+        """Return which controller answers for a domain, and how often one was chosen; see `Directory.serving`."""
+        return self._directories[domain].serving
+
+    def own_line(self, domain: str) -> OwnLine:
+        """Open a connection to a domain that nobody else uses; the caller closes it."""
+        return self._directories[domain].own_line()
 
     def do(self, effect: Effect) -> Rows:
         """Carry out an effect, as ``core.ports.World`` says."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from reconciler.core.errors import ReconcileError
 from reconciler.core.plan import Observation
-from reconciler.core.ports import Journal, World
+from reconciler.core.ports import AsksTogether, Journal, World
 from reconciler.core.query import Query, Recall, Rows
 from reconciler.core.resource import Key, Resource
 
@@ -28,9 +28,8 @@ def observe_all(resources: Mapping[Key, Resource], world: World, journal: Journa
 
 def observe_asking(asked: Mapping[K, Sequence[Query]], world: World, journal: Journal) -> dict[K, Observation]:
     """Observe by other queries than a resource's own, such as the same ones to one controller."""
-    queries = dict.fromkeys(query for found in asked.values() for query in _hashable(found))
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="observe") as pool:
-        answers = dict(zip(queries, pool.map(lambda query: _attempt(query, world, journal), queries), strict=True))
+    queries = list(dict.fromkeys(query for found in asked.values() for query in _hashable(found)))
+    answers = dict(zip(queries, _ask_all(queries, world, journal), strict=True))
     return {key: _collect(found, lambda query: _known(answers, query, world, journal)) for key, found in asked.items()}
 
 
@@ -41,6 +40,16 @@ def recall(journal: Journal, query: Recall) -> Rows:
 
 def _ask(query: Query, world: World, journal: Journal) -> Rows:
     return recall(journal, query) if isinstance(query, Recall) else world.ask(query)
+
+
+def _ask_all(queries: Sequence[Query], world: World, journal: Journal) -> list[Rows | ReconcileError]:
+    outside = [query for query in queries if not isinstance(query, Recall)]
+    if isinstance(world, AsksTogether):
+        found = dict(zip(outside, world.ask_all(outside), strict=True))
+    else:
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="observe") as pool:
+            found = dict(zip(outside, pool.map(lambda query: _attempt(query, world, journal), outside), strict=True))
+    return [recall(journal, query) if isinstance(query, Recall) else found[query] for query in queries]
 
 
 def _attempt(query: Query, world: World, journal: Journal) -> Rows | ReconcileError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -72,3 +73,27 @@ def test_a_clock_that_is_set_back_delays_nothing(path: Path) -> None:
     clock = SetBack()
     with Waker(path, clock) as waker:
         assert waker.wait(datetime.fromisoformat("2026-11-20T18:00:01Z"), never) == "time"
+
+
+def test_a_ring_wakes_and_says_who_rang(path: Path) -> None:
+    with Waker(path, CLOCK) as waker:
+        waker.ring("source")  # before anybody waits
+        assert waker.wait(much_later(), never) == "source"
+        threading.Thread(target=waker.ring, args=("target",)).start()
+        assert waker.wait(much_later(), never) == "target"
+
+
+def test_rings_that_come_together_wake_once(path: Path) -> None:
+    with Waker(path, CLOCK) as waker:
+        for _ in range(100):
+            waker.ring("source")
+        assert waker.wait(much_later(), never) == "source"
+        assert waker.wait(CLOCK.now() + timedelta(seconds=1), never) == "time"
+
+
+def test_a_rest_holds_up_rings_but_no_edit(path: Path) -> None:
+    with Waker(path, CLOCK) as waker:
+        waker.ring("source")
+        assert waker.wait(CLOCK.now() + timedelta(seconds=1), never, rest_s=300) == "time"
+        path.write_text("b", encoding="utf-8")
+        assert waker.wait(much_later(), never, rest_s=300) == "file"

@@ -15,8 +15,8 @@ from reconciler.core.report import Report
 from reconciler.core.resource import After, Declaration
 from reconciler.edge.page_server import Address, PageServer
 from reconciler.engine.converge import plan_only
-from reconciler.engine.run import Tools
 from reconciler.engine.intents import scope
+from reconciler.engine.run import Tools
 from reconciler.reports.html import name_of, policy, render
 from tests.declared import graph as declared
 from tests.declared import lab

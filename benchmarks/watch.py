@@ -1,0 +1,223 @@
+"""How fast a watch hears of a change, what a look costs after ten changes, and what it costs to wait.
+
+    python benchmarks/watch.py --users 3000 --idle-minutes 3
+
+Builds a lab of its own and takes it down again. Every figure is a ratio or a median; the machine's noise is in both parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ldap3
+import yaml
+
+from reconciler.cli.loading import load
+from reconciler.core.query import Search
+from reconciler.edge.ldap_connection import Door, connect
+from reconciler.edge.accounts import Account
+from reconciler.edge.psrp_session import Session
+from reconciler.edge.secrets import Secrets
+from reconciler.edge.world import LiveWorld
+from reconciler.engine.remembering import Memory, RememberingWorld
+from pydantic import SecretStr
+from tests.e2e.lab import PROGRAM, Lab
+
+HEAD = "DC=source,DC=lab"
+GROUP = "Bench"
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("--users", type=int, default=3000)
+    options.add_argument("--idle-minutes", type=float, default=3)
+    options.add_argument("--network", type=int, default=69)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as states:
+        directory = Path(tempfile.mkdtemp(prefix="rl-bw-"))
+        lab = Lab(directory, Path(states), f"127.0.{given.network}.201", f"127.0.{given.network}.202")
+        try:
+            lab.up(4)
+            connection = entered(lab)
+            populate(connection, given.users)
+            looks(lab, connection, given.users)
+            state = written(lab)
+            hears(lab, state, connection)
+            waits(state, given.idle_minutes)
+        finally:
+            lab.down()
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def entered(lab: Lab) -> ldap3.Connection:
+    account = Account("admin", "Administrator@SOURCE.LAB", SecretStr(lab.secret("source-admin")))
+    return connect(Door("source", "srcdc1.source.lab", lab.source_address, lab.directory / "ca.pem"), account)
+
+
+def populate(connection: ldap3.Connection, users: int) -> None:
+    connection.add(f"OU=Bench,{HEAD}", "organizationalUnit")
+    for number in range(users):
+        connection.add(f"CN=bench{number},OU=Bench,{HEAD}", "user", {"sAMAccountName": f"bench{number}"})
+        assert connection.result["result"] == 0, connection.result
+
+
+def touch(connection: ldap3.Connection, number: int) -> None:
+    connection.modify(f"CN=bench{number},OU=Bench,{HEAD}", {"description": [("MODIFY_REPLACE", [f"{time.time_ns()}"])]})
+    assert connection.result["result"] == 0, connection.result
+
+
+def timed(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def looks(lab: Lab, connection: ldap3.Connection, users: int) -> None:
+    """What is read of a directory: everything, what ten changes moved, and nothing where nothing moved."""
+    loaded = load(lab.state())
+    queries = [
+        Search("source", "", "(sAMAccountName=*)", ("objectClass", "objectSid", "sAMAccountName", "sIDHistory"), "subtree"),
+        Search("source", f"OU=Bench,{HEAD}", "(&(objectCategory=person)(objectClass=user))", ("objectSid", "sAMAccountName"), "subtree"),
+        Search("source", "", "(sAMAccountName=Domain Admins)", ("objectClass", "member"), "subtree"),
+        Search("source", "", attributes=("objectSid", "fSMORoleOwner")),
+    ]  # fmt: skip
+    with LiveWorld(loaded.targets, Secrets(loaded.base), loaded.base) as world:
+        memory = Memory()
+        remembering = RememberingWorld(world, memory)
+        whole, some, none, plain = [], [], [], []
+        world.ask_all(queries)
+        for _ in range(7):
+            plain.append(timed(lambda: world.ask_all(queries)))
+            memory.forget()
+            whole.append(timed(lambda: remembering.ask_all(queries)))
+            none.append(timed(lambda: remembering.ask_all(queries)))
+            for number in range(10):
+                touch(connection, number)
+            some.append(timed(lambda: remembering.ask_all(queries)))
+        fresh = [sorted(map(str, rows)) for rows in world.ask_all(queries)]
+        assert [sorted(map(str, rows)) for rows in remembering.ask_all(queries)] == fresh
+    full, ten, quiet = (statistics.median(one) for one in (plain, some, none))
+    print(f"reading {users} accounts twice, without memory: {full:.3f} s (with GUIDs to remember: {statistics.median(whole):.3f} s)")
+    print(f"after 10 changes: {ten:.4f} s, {full / ten:.0f} times cheaper; after none: {quiet:.4f} s, {full / quiet:.0f} times")
+    hosts(loaded)
+
+
+def hosts(loaded: object) -> None:
+    """How many messages a look at the hosts of the example takes."""
+    from reconciler.core.query import Command, Recall
+
+    asked = dict.fromkeys(q for d in loaded.graph.declarations.values() for q in d.resource.queries() if not isinstance(q, Recall))  # type: ignore[attr-defined]  # fmt: skip
+    commands = [query for query in asked if isinstance(query, Command)]
+    sent = 0
+    run = Session._run
+
+    def counted(self: Session, *rest: object) -> object:
+        nonlocal sent
+        sent += 1
+        return run(self, *rest)
+
+    Session._run = counted
+    with LiveWorld(loaded.targets, Secrets(loaded.base), loaded.base) as world:  # type: ignore[attr-defined]
+        for query in commands[:1]:
+            world.ask_all([query])
+
+        def one_by_one() -> None:
+            for query in commands:
+                world.ask_all([query])
+
+        world.ask_all(commands)
+        alone, together = [], []
+        for _ in range(5):
+            alone.append(timed(one_by_one))
+            sent = 0
+            together.append(timed(lambda: world.ask_all(commands)))
+            messages = sent
+    Session._run = run
+    ratio = statistics.median(alone) / statistics.median(together)
+    names = len({query.host for query in commands})
+    print(f"{len(commands)} commands on {names} hosts: {messages} messages instead of {len(commands)}, {ratio:.1f} times faster")
+
+
+def written(lab: Lab) -> Path:
+    document = yaml.safe_load(lab.state().read_text(encoding="utf-8"))
+    del document["migration"]
+    document |= {"metadata": {"name": "bench"}, "phase": "migrate"}
+    document["resources"] = [
+        {"kind": "ad.group", "domain": "source", "name": GROUP, "members": []},
+        {"kind": "win.registry", "host": "source-pdc", "path": "HKLM:\\SOFTWARE\\Bench", "name": "Bench", "type": "DWord", "value": 1},
+    ]  # fmt: skip
+    path = lab.work / "bench.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def hears(lab: Lab, state: Path, connection: ldap3.Connection) -> None:
+    """From the moment a change is acknowledged to the watch's own word that it puts it right."""
+    run = subprocess.Popen([PROGRAM, "watch", state, "--every", "1h"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    said: list[tuple[float, str]] = []
+    news = threading.Condition()
+
+    def read() -> None:
+        assert run.stdout is not None
+        for line in run.stdout:
+            with news:
+                said.append((time.monotonic(), line))
+                news.notify_all()
+
+    threading.Thread(target=read, daemon=True).start()
+
+    def heard(word: str, since: int) -> float:
+        with news:
+            news.wait_for(lambda: any(word in line for _, line in said[since:]), 30)
+            return next(at for at, line in said[since:] if word in line)
+
+    heard("converged in", 0)
+    took = []
+    for _ in range(20):
+        since = len(said)
+        connection.delete(f"CN={GROUP},CN=Users,{HEAD}")
+        assert connection.result["result"] == 0
+        committed = time.monotonic()
+        took.append(heard("create the", since) - committed)
+        heard("converged in", since)
+    run.terminate()
+    run.wait(20)
+    print(f"a change in the directory is told after: median {statistics.median(took):.2f} s, worst of 20 {max(took):.2f} s")
+
+
+def waits(state: Path, minutes: float) -> None:
+    """CPU and memory of a watch that has nothing to do, with its hosts every 30 s."""
+    run = subprocess.Popen([PROGRAM, "watch", state, "--every", "1h"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(15)
+    begin, began = cpu_s(run.pid), time.monotonic()
+    sizes = [rss_kb(run.pid)]
+    while time.monotonic() - began < minutes * 60:
+        time.sleep(10)
+        sizes.append(rss_kb(run.pid))
+    used, took = cpu_s(run.pid) - begin, time.monotonic() - began
+    run.terminate()
+    run.wait(20)
+    print(f"waiting {minutes:g} min: {100 * used / took:.2f} % of a core, {sizes[0]} KB at first and {sizes[-1]} KB at the end")
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_kb(pid: int) -> int:
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1])
+
+
+if __name__ == "__main__":
+    main()

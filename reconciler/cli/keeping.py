@@ -1,0 +1,169 @@
+"""What a watch keeps from one pass to the next: its connections, what tells of changes, and when to look again."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from reconciler.cli import output as screen
+from reconciler.core.errors import ReconcileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from reconciler.cli.loading import Loaded
+    from reconciler.core.ports import Clock
+    from reconciler.core.resource import Resource
+    from reconciler.core.targets import Targets
+    from reconciler.edge.directory_events import DirectoryEvents
+    from reconciler.edge.fence import Fence
+    from reconciler.edge.secrets import Secrets
+    from reconciler.edge.world import LiveWorld
+    from reconciler.engine.remembering import Memory, RememberingWorld
+
+LEAST_REST_S, LONGEST_REST_S = 0.2, 30.0
+"""A domain where something changes all the time is looked at so seldom that looking takes at most half of the time."""
+SHORTEST = timedelta(seconds=1)
+JITTER = 0.1
+"""By how much of itself the time between two looks may be shorter, so that several watches do not look at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often to look, whatever is heard.
+
+    Attributes:
+        every: At everything, without trusting what is remembered.
+        hosts_every: At the hosts.
+    """
+
+    every: timedelta
+    hosts_every: timedelta
+
+    @classmethod
+    def of(cls, every: str, hosts_every: str) -> Self:
+        """Read both as they are written on the command line."""
+        return cls(_length("--every", every), _length("--hosts-every", hosts_every))
+
+
+def _length(option: str, text: str) -> timedelta:
+    from reconciler.core.lengths import duration
+
+    seconds = re.fullmatch(r"(\d{1,6})s", text.strip())
+    try:
+        length = timedelta(seconds=int(seconds[1])) if seconds else duration(text)
+    except ValueError as error:
+        raise ReconcileError(f"{option} is {text!r}: {error}, or 30s") from error
+    if length < SHORTEST:
+        raise ReconcileError(f"{option} is {text!r}: it is at least a second")
+    return length
+
+
+class Keeper:
+    """The connections of a watch; a context manager.
+
+    Args:
+        ring: Wakes the watch; from any thread.
+        pace: How often to look.
+        chance: Returns a number from 0 to 1.
+    """
+
+    def __init__(
+        self, ring: Callable[[str], None], pace: Pace, clock: Clock, chance: Callable[[], float] = random.random
+    ) -> None:
+        self._ring = ring
+        self._pace = pace
+        self._clock = clock
+        self._chance = chance
+        self._kept: _Kept | None = None
+        self._began_s = 0.0
+        self._whole_at = clock.now()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    @property
+    def secrets(self) -> Secrets:
+        """What opened the secrets of these connections, and can strike them out of a text."""
+        assert self._kept is not None
+        return self._kept.secrets
+
+    def attend(self, loaded: Loaded) -> None:
+        """Listen to what this state file names; connections stay as they are where it names the same as before."""
+        from reconciler.edge.directory_events import DirectoryEvents
+        from reconciler.edge.secrets import Secrets
+        from reconciler.edge.world import LiveWorld
+        from reconciler.engine.remembering import Memory
+
+        self._began_s = time.monotonic()
+        names = (loaded.targets, loaded.base)
+        if self._kept is not None and self._kept.names == names:
+            return
+        self._close()
+        secrets = Secrets(loaded.base)
+        world = LiveWorld(loaded.targets, secrets, loaded.base)
+        events = DirectoryEvents(world, loaded.targets.domains, self._ring, _say, self._chance)
+        self._kept = _Kept(names, secrets, world, events.__enter__(), Memory())
+
+    def begin(self, fence: Fence | None) -> RememberingWorld:
+        """Return the world for one pass; from time to time one that remembers nothing."""
+        from reconciler.engine.remembering import RememberingWorld
+
+        assert self._kept is not None
+        now = self._clock.now()
+        if not self._whole_at <= now < self._whole_at + self._pace.every * (1 - JITTER):
+            self._kept.memory.forget()
+            self._whole_at = now
+        self._kept.world.begin(fence)
+        return RememberingWorld(self._kept.world, self._kept.memory)
+
+    def rest_s(self) -> float:
+        """Return how long not to look after this pass, so that looking does not take all the time."""
+        if self._kept is not None:
+            self._kept.follow()
+        return min(LONGEST_REST_S, max(LEAST_REST_S, time.monotonic() - self._began_s))
+
+    def pace_of(self, resources: Iterable[Resource]) -> timedelta:
+        """Return how often these have to be looked at, a little less each time by chance."""
+        from reconciler.core.query import Command
+
+        hosts = any(isinstance(query, Command) for resource in resources for query in resource.queries())
+        whole = min(self._pace.every, self._pace.hosts_every) if hosts else self._pace.every
+        return whole * (1 - JITTER * self._chance())
+
+    def _close(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.events.__exit__(None, None, None)
+            kept.world.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What stays open for as long as the state file names the same domains, hosts and credentials."""
+
+    names: tuple[Targets, Path]
+    secrets: Secrets
+    world: LiveWorld
+    events: DirectoryEvents
+    memory: Memory
+
+    def follow(self) -> None:
+        """Listen to the controllers that were read from: what is heard must be what is read."""
+        for domain in self.names[0].domains:
+            self.events.follow(domain, self.world.serving(domain)[0])
+
+
+def _say(sentence: str) -> None:
+    screen.stderr(sentence, "yellow")
