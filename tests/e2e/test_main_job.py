@@ -13,7 +13,8 @@ from tests.e2e.lab import ROLES, Lab, Ran
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-1")]
 
-READING = re.compile(r"Get-.*|Test-Path|Select-String|Export-ScheduledTask")  # the last one writes to its output only
+# The last two write to their output only.
+READING = re.compile(r"Get-.*|Test-Path|Select-String|Select-Object|Export-ScheduledTask")
 READING_PROGRAMS = {
     "reg.exe": ("query",),
     "auditpol.exe": ("/get", "/list"),

@@ -27,7 +27,7 @@ SESSIONS_KEPT = 12
 APPROVED = ("  sid_history: true", "  sid_history: true\n  approvals: [disable-lsa-protection]")
 READS = {
     "Export-ScheduledTask", "Get-ChildItem", "Get-CimInstance", "Get-FileHash", "Get-Item", "Get-ItemProperty", "Get-LocalGroupMember",
-    "Get-Variable", "Select-String", "Test-Path", "auditpol.exe", "nltest.exe", "reg.exe",
+    "Get-Variable", "Select-Object", "Select-String", "Test-Path", "auditpol.exe", "nltest.exe", "reg.exe",
 }  # fmt: skip
 Picture = dict[str, object]
 

@@ -21,7 +21,8 @@ from tests.worker import address
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("watch-events")]
 
 LSA = "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Lsa"
-GROUP = "Watched"
+# One group for each thing that is done: what was set right a moment ago is not set right again at once.
+FILLED, DELETED, DELETED_LATER = "Filled", "Deleted", "Deleted later"
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,11 @@ def written(lab: Lab) -> Path:
     del document["migration"]
     document |= {"metadata": {"name": "events"}, "phase": "migrate"}
     document["resources"] = [
-        {"kind": "ad.group", "domain": "source", "name": GROUP, "members": []},
-        {"kind": "ad.group", "domain": "target", "name": GROUP, "members": []},
+        *(
+            {"kind": "ad.group", "domain": domain, "name": name, "members": []}
+            for domain in ("source", "target")
+            for name in (FILLED, DELETED, DELETED_LATER)
+        ),
         {"kind": "win.registry", "host": "source-pdc", "path": LSA.replace("HKLM", "HKLM:"), "name": "Watched", "type": "DWord", "value": 1},
     ]  # fmt: skip
     path = lab.work / "events.yaml"
@@ -108,10 +112,10 @@ def watch(lab: Lab) -> Iterator[Watch]:
         running.end()
 
 
-def members(lab: Lab, role: Role) -> list[bytes] | None:
-    """Return the members of the group, None where there is no group."""
+def members(lab: Lab, role: Role, group: str) -> list[bytes] | None:
+    """Return the members of a group, None where there is no group."""
     directory = lab.source if role == "source" else lab.target
-    found = directory.search(directory.base_dn, f"(sAMAccountName={GROUP})", "member")
+    found = directory.search(directory.base_dn, f"(sAMAccountName={group})", "member")
     return found[0].get("member", []) if found else None
 
 
@@ -121,18 +125,18 @@ def test_changes_in_both_domains_are_put_right_without_the_timer(lab: Lab, watch
     changes = 1
     for role in ("source", "target"):
         directory = lab.source if role == "source" else lab.target
-        dn = f"CN={GROUP},CN=Users,{directory.base_dn}"
-        guest = f"dn: {dn}\nchangetype: modify\nadd: member\nmember: CN=Guest,CN=Users,{directory.base_dn}\n"
-        for what, change in (
-            ("a member", partial(directory.modify, guest)),
-            ("a deletion", partial(directory.delete, dn)),
+        filled, deleted = (f"CN={group},CN=Users,{directory.base_dn}" for group in (FILLED, DELETED))
+        guest = f"dn: {filled}\nchangetype: modify\nadd: member\nmember: CN=Guest,CN=Users,{directory.base_dn}\n"
+        for what, change, group in (
+            ("a member", partial(directory.modify, guest), FILLED),
+            ("a deletion", partial(directory.delete, deleted), DELETED),
         ):
             change()
             began = time.monotonic()
             changes += 1
             watch.changed(changes)
             print(f"{role}: {what} was put right {time.monotonic() - began:.2f} s later")  # noqa: T201 - a figure for people
-            assert members(lab, role) == []
+            assert members(lab, role, group) == []
     assert watch.stop() == 0
     assert sum("converged in" in line for line in watch.said) == changes  # each was reported, and none twice
 
@@ -142,9 +146,9 @@ def test_a_controller_that_restarts_is_listened_to_again(lab: Lab, watch: Watch)
     watch.until(lambda said: any("converged in" in line for line in said))
     before = sum("converged in" in line and " changed" in line for line in watch.said)
     lab.restart("source")
-    lab.source.delete(f"CN={GROUP},CN=Users,{lab.source.base_dn}")
+    lab.source.delete(f"CN={DELETED_LATER},CN=Users,{lab.source.base_dn}")
     watch.changed(before + 1)
-    assert members(lab, "source") == []
+    assert members(lab, "source", DELETED_LATER) == []
     assert watch.stop() == 0
 
 
