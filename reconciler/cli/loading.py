@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from reconciler.core.graph import Graph
     from reconciler.core.limits import Limits, Permit
+    from reconciler.core.ports import Journal
     from reconciler.core.resource import Declaration, Key
     from reconciler.core.saved_plan import SavedPlan
     from reconciler.core.targets import Targets
@@ -54,6 +55,13 @@ class Loaded:
         from reconciler.engine.restraint import Terms
 
         return Terms(by, self.state.windows, self.where, self.state.history_keep, despite_pause)
+
+    def whole(self, journal: Journal) -> Graph:
+        """Return the graph with what earlier runs may have left and only the journal knows of."""
+        from reconciler.resources.account_runs import ACCOUNTS
+        from reconciler.resources.resolve import with_leftovers
+
+        return with_leftovers(self.graph, self.state.phase, journal.facts(ACCOUNTS))
 
     @property
     def targets(self) -> Targets:

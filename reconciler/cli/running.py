@@ -160,7 +160,7 @@ def apply_once(
             written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
             if journal.facts(TARGETS).get(TARGETS) != written:
                 journal.note({TARGETS: written}, tools.clock.now())
-            whole = scope(loaded.graph, loaded.state.phase, journal, revive)
+            whole = scope(loaded.whole(journal), loaded.state.phase, journal, revive)
             detail = {"state_sha256": loaded.sha256, **detail}
             report = carry_out("apply", name, whole, tools, loaded.where, detail)
             report = closed(report, whole, tools, loaded.journal)

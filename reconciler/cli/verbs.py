@@ -80,7 +80,7 @@ def _look(
     with connected(loaded.targets, loaded.base, journal, permit := loaded.permit(Limits())) as tools:
         tools.listen = listener(form)
         started = tools.clock.now()
-        whole = scope(loaded.graph, loaded.state.phase, journal, revive)
+        whole = scope(loaded.whole(journal), loaded.state.phase, journal, revive)
         found = plan_only(whole, tools)
         drifts = drifts_of(whole, found, Sources(tools.world, journal, tools.clock, revive), loaded.where)
         report = Report(
@@ -160,8 +160,9 @@ def revert(
     from reconciler.engine.certify import Sources
     from reconciler.engine.intents import scope
     from reconciler.engine.restraint import Restraint, Terms
+    from reconciler.resources.account_runs import ACCOUNTS
     from reconciler.resources.kinds import revive
-    from reconciler.resources.resolve import restarts_of
+    from reconciler.resources.resolve import restarts_of, with_leftovers
 
     file = path if path.suffix == ".db" else load(path).journal
     if not file.is_file():
@@ -176,7 +177,8 @@ def revert(
         hosts = sorted({key.split("/")[1] for key in journal.facts("restart/")})
         log = audit_path(file)
         with connected(Targets.model_validate(known), base, journal, log=log, whatever=True) as tools:
-            whole = scope(Graph(restarts_of(hosts)), "complete", journal, revive)
+            known_of = with_leftovers(Graph(restarts_of(hosts)), "complete", journal.facts(ACCOUNTS))
+            whole = scope(known_of, "complete", journal, revive)
             tools.restraint = Restraint(
                 Sources(tools.world, journal, tools.clock, revive), Terms("person", despite_pause=True)
             )

@@ -16,6 +16,8 @@ Standing = Literal["copied", "random", "attempted", "generated", "unknown"]
 """How a password stands: copied from the source; made by ADMT because the copy failed; a run was started and nobody knows;
 made by ADMT because that was wanted; or ADMT was never run for it by us."""
 
+ACCOUNTS = "account/"
+"""What the keys of all facts about accounts begin with."""
 _STANDINGS: tuple[Standing, ...] = ("copied", "random", "attempted", "generated")
 
 
@@ -41,7 +43,7 @@ class Known:
 
 def prefix(domain: str) -> str:
     """Return what the keys of all facts about accounts of a domain begin with."""
-    return f"account/{domain}/"
+    return f"{ACCOUNTS}{domain}/"
 
 
 def read_known(facts: Rows, domain: str) -> dict[str, Known]:
@@ -74,15 +76,24 @@ def file_key(domain: str, path: str) -> str:
     return f"{prefix(domain)}file {path}"
 
 
-def note_files(key: Key, domain: str, paths: Iterable[str]) -> tuple[Note, ...]:
+def note_files(key: Key, domain: str, host: str, paths: Iterable[str]) -> tuple[Note, ...]:
     """Return the facts that are committed before a run writes its files, so that a crash does not leave them for good."""
-    return tuple(Note(file_key(domain, path), {"left_by": key, "path": path}) for path in paths)
+    return tuple(Note(file_key(domain, path), {"left_by": key, "host": host, "path": path}) for path in paths)
 
 
 def files_of(key: Key, facts: Rows) -> tuple[str, ...]:
     """Return the files that runs for a population may have left."""
+    return _files(facts, "left_by", key)
+
+
+def files_on(host: str, facts: Rows) -> tuple[str, ...]:
+    """Return the files that runs for any population may have left on a host."""
+    return _files(facts, "host", host)
+
+
+def _files(facts: Rows, name: str, wanted: str) -> tuple[str, ...]:
     values = [row.get("value") for row in facts]
-    return tuple(str(one["path"]) for one in values if isinstance(one, Mapping) and one.get("left_by") == key)
+    return tuple(str(one["path"]) for one in values if isinstance(one, Mapping) and one.get(name) == wanted)
 
 
 def names_of(pair: Pair) -> list[str]:

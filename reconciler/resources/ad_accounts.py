@@ -230,7 +230,7 @@ class Accounts(Resource):
         )
         first, *more = migration.run(pairs, mode, notes, risk="" if ours else "complete-existing-accounts")
         paths = [path for step in more if (path := removed_by(step)) is not None]
-        return (replace(first, notes=account_runs.note_files(self.key, self.source, paths)), *more)
+        return (replace(first, notes=account_runs.note_files(self.key, self.source, self.host, paths)), *more)
 
     def _mode(self, pair: Pair, observed: Self) -> Mode | None:
         name = pair.source.sam

@@ -14,6 +14,7 @@ from reconciler.resources.ad_accounts import Accounts
 from reconciler.resources.ad_group import Group
 from reconciler.resources.ad_group_member import GroupMember
 from reconciler.resources.ad_trust import Trust
+from reconciler.resources.admt_leftovers import Leftovers
 from reconciler.resources.pes_key import PesKey
 from reconciler.resources.pes_key_import import PesKeyImport
 from reconciler.resources.win_audit_policy import AuditPolicy
@@ -31,6 +32,7 @@ AnyResource = Annotated[
     | Group
     | GroupMember
     | Trust
+    | Leftovers
     | PesKey
     | PesKeyImport
     | AuditPolicy
@@ -52,6 +54,7 @@ KINDS: dict[str, type[Resource]] = {
         Group,
         GroupMember,
         Trust,
+        Leftovers,
         PesKey,
         PesKeyImport,
         AuditPolicy,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from reconciler.core.graph import Graph
+from reconciler.core.ports import Json
 from reconciler.core.resource import After, Declaration, Key
+from reconciler.core.values import Phase
+from reconciler.resources.ad_accounts import Accounts
+from reconciler.resources.admt_leftovers import Leftovers
 from reconciler.resources.article import Article
 from reconciler.resources.kinds import KINDS
 from reconciler.resources.misfit import Found, Misfit
@@ -141,6 +146,19 @@ def _with_restarts(made: list[Declaration]) -> list[Declaration]:
 def restarts_of(hosts: Iterable[str]) -> list[Declaration]:
     """Declare a restart for each host, for going back without a state file."""
     return [Declaration(KINDS["win.restart"].model_validate({"host": host, "pending": ()})) for host in hosts]
+
+
+def with_leftovers(graph: Graph, phase: Phase, facts: Mapping[Key, Json]) -> Graph:
+    """Add what the journal says that runs of ADMT may have left, where no accounts are migrated that would tidy it up.
+
+    Args:
+        facts: The journal's about accounts.
+    """
+    resources = [declaration.resource for declaration in graph.declarations.values()]
+    tidied = {(one.host, one.source) for one in resources if isinstance(one, Accounts) and phase in one.during}
+    left = {(str(fact["host"]), key.split("/")[1]) for key, fact in facts.items() if "host" in fact} - tidied
+    more = [Declaration(Leftovers(host=host, domain=domain)) for host, domain in sorted(left)]
+    return Graph([*graph.declarations.values(), *more]) if more else graph
 
 
 def _joined(after: tuple[After, ...], keys: list[Key]) -> tuple[After, ...]:

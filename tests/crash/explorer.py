@@ -9,7 +9,7 @@ from typing import Literal
 
 from reconciler.core.values import Phase
 from tests.crash.schedules import MOST_CRASHES, Lost, Node, Trace, completing, first, run
-from tests.crash.simulated import items, people
+from tests.crash.simulated import items, leftovers, people
 from tests.crash.simulated_start import start
 
 LOSSES: tuple[Literal["reply", "request", "target"], ...] = ("reply", "request", "target")
@@ -116,6 +116,8 @@ class Explorer:
             self._fail(node, f"another end state than that of the undisturbed run: {_apart(end, model)}")
         if node.phase == "complete" and items(end.tables) != items(start()):
             self._fail(node, f"the original is not restored: {_apart(end, first())}")
+        if left := leftovers(end.tables):
+            self._fail(node, f"files of a run of ADMT are left: {left}")
         if node.phase == "complete" and end.journal.obligations():
             self._fail(node, f"still open: {[promise.key for promise in end.journal.obligations()]}")
 

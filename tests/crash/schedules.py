@@ -30,8 +30,9 @@ from reconciler.engine import observe
 from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
 from reconciler.engine.run import Tools
+from reconciler.resources.account_runs import ACCOUNTS
 from reconciler.resources.kinds import revive
-from reconciler.resources.resolve import declarations
+from reconciler.resources.resolve import declarations, with_leftovers
 from reconciler.resources.state import State
 from tests.crash.simulated import SimulatedWorld
 from tests.crash.simulated_start import Tables, start
@@ -54,6 +55,11 @@ def article() -> Graph:
     assert state.migration is not None
     approved = state.migration.model_copy(update={"approvals": frozenset({"disable-lsa-protection"})})
     return Graph(declarations(state.model_copy(update={"migration": approved})))
+
+
+def whole(phase: Phase, journal: MemoryJournal) -> Graph:
+    """Return the resources as the program sees them, with what earlier runs left."""
+    return with_leftovers(article(), phase, journal.facts(ACCOUNTS))
 
 
 class StoppedClock:
@@ -226,7 +232,7 @@ def run(node: Node, lost: Lost | None = None, *, watched: bool = True) -> Trace:
     """Start the program once in this state and let it end by itself; ``watched`` by the world for what is not promised."""
     recorder = _Recorder(node, lost, watched)
     tools = Tools(recorder.world, recorder.journal, StoppedClock(), "run")
-    result = converge(scope(article(), node.phase, recorder.journal, revive), tools)
+    result = converge(scope(whole(node.phase, recorder.journal), node.phase, recorder.journal, revive), tools)
     trace = recorder.trace
     trace.wrong = {
         o.key: f"{o.status}: {o.error or o.because}"
