@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from reconciler.core.audit_chain import written
 from reconciler.core.certificate import opened, signed_bytes
 from reconciler.edge.audit_key import fingerprint, read_public
 from reconciler.edge.regular_file import read_regular
+from reconciler.edge.whole_file import replace_whole
 
 SUFFIX = ".certificate.json"
 MAX_BYTES = 64 * 1024 * 1024
@@ -56,22 +55,7 @@ def keep(journal: Path, content: bytes) -> Path:
     """
     path = next(_places(journal, there=False))
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600, and its name was free
-        beside = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_whole(path, content)
     except OSError as error:
         raise AuditError(
             f"the certificate cannot be written: {error.strerror or error}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from reconciler.core.errors import DesiredStateError, Problem, ReconcileError, UnsafePlan
 from reconciler.core.saved_plan import KIND, PLAN_AGAIN, SavedPlan, read_value
 from reconciler.edge.regular_file import read_regular
+from reconciler.edge.whole_file import replace_whole
 
 MAX_BYTES = 64 * 1024 * 1024
 MARKS = (f'"{KIND}"'.encode(), b'"steps_sha256"')  # a file that has both is meant to be a saved plan, damaged or not
@@ -31,7 +31,7 @@ def write(path: Path, value: Mapping[str, Any]) -> None:
         raise UnsafePlan(f"the plan has {len(content)} bytes, and at most {MAX_BYTES} can be read", where=str(path))
     try:
         _spare(path)
-        _replace(path, content)
+        replace_whole(path, content)
     except OSError as error:
         raise ReconcileError(
             f"the plan cannot be written: {error.strerror}", where=str(path), do="check the path and its permissions"
@@ -77,25 +77,6 @@ def _spare(path: Path) -> None:
     raise UnsafePlan(
         "there is something else already, and it would be lost", where=str(path), do="name another file for the plan"
     )
-
-
-def _replace(path: Path, content: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600, and its name was free
-    beside = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
