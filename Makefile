@@ -33,10 +33,10 @@ demo: setup ## Run the main job on the lab, from nothing to everything put back
 	$(PYTHON) -m tests.demo
 
 test: setup check ## Run every check and every test
-	$(PYTHON) -m pytest -n 2 --dist loadgroup
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: setup ## Run the long versions, for hours: kills (SOAK_KILLS), schedules, power cuts, examples
-	RECONCILE_SOAK=1 RECONCILE_KILLS=$(SOAK_KILLS) $(PYTHON) -m pytest -n 2 --dist loadgroup -s --timeout 0 \
+	RECONCILE_SOAK=1 RECONCILE_KILLS=$(SOAK_KILLS) $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -s --timeout 0 \
 		tests/crash tests/resources tests/core tests/engine tests/edge tests/lab/test_kill_nine.py tests/lab/test_losses.py
 
 check: lint types contracts schemas ## Run every check

@@ -12,14 +12,10 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
-ONE_AT_A_TIME = ("e2e", "lab")
-"""Folders whose tests share a lab, and so one worker; they come first because they take longest."""
+LONGEST = ("e2e", "lab")
+"""Folders whose tests need a lab."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what shares a lab together when the tests run in parallel."""
-    for item in items:
-        folder, name = item.path.parent.name, item.path.name
-        if folder in ONE_AT_A_TIME and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(name))
-    items.sort(key=lambda item: item.path.parent.name not in ONE_AT_A_TIME)
+    """Begin with what takes longest. A file is run by one worker, in its order: its tests share a lab."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)

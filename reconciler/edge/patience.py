@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reconciler.core.query import Command, Query
 from reconciler.core.steps import CopyFile, Effect, Restart, RunTask
 
@@ -24,3 +26,8 @@ def longest_s(asked: Query | Effect) -> float:
         case CopyFile():
             return COPYING_S
     return DIRECTORY_S
+
+
+def longest_together_s(commands: Sequence[Command]) -> float:
+    """Return the same for commands that go in one message, and one by one where that did not tell them apart."""
+    return OPENING_S + 2 * sum(command.timeout_s for command in commands) + sum(map(longest_s, commands))

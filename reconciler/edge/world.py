@@ -22,7 +22,7 @@ from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.loggers import quiet_libraries
-from reconciler.edge.patience import TURN_S, longest_s
+from reconciler.edge.patience import TURN_S, longest_s, longest_together_s
 from reconciler.edge.psrp_connection import Gate
 from reconciler.edge.remote import Hosts, pdc_emulator
 from reconciler.edge.resolve import Names
@@ -136,7 +136,7 @@ class LiveWorld:
                 return [self.ask(query) for query in queries]
             if self._fence is not None:
                 self._fence.before_asking(commands[0].host, self._hosts.run)
-            with self.waiting(sum(longest_s(command) for command in commands)):
+            with self.waiting(longest_together_s(commands)):
                 return self._hosts.run_all(commands)
         except ReconcileError as error:
             return [error] * len(queries)

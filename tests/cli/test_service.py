@@ -80,7 +80,7 @@ def test_sigterm_does_not_wait_for_a_host_that_never_answers(slow_host: socket.s
         asked, _ = slow_host.accept()
         with asked:
             assert asked.recv(4) == b"POST"  # from here on it waits, for 30 s at least
-            service.told("WATCHDOG_USEC=720000000")  # and said so: it is not to be taken for a hang
+            service.told("WATCHDOG_USEC=3120000000")  # and said so: it is not to be taken for a hang
             began = time.monotonic()
             service.run.send_signal(signal.SIGTERM)
             assert service.run.wait(PATIENCE_S) == 130

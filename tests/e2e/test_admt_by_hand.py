@@ -15,7 +15,7 @@ from tests.e2e.by_hand import USER_ACCOUNTS
 from tests.e2e.lab import Lab
 from tests.e2e.windows import Windows
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-2")]
+pytestmark = pytest.mark.lab
 
 ADMT = r"C:\Windows\ADMT\admt.exe"
 LOG = r"C:\Windows\ADMT\Logs\Migration.log"

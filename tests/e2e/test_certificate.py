@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.lab import EVERYBODY, FEW, ONLY_FEW, Lab, Ran
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-1")]
+pytestmark = pytest.mark.lab
 
 DOMAIN = "domains:\n  source: {dns: source.lab,"
 EXPORT = r"win.registry/source-pdc/HKLM:\SYSTEM\CurrentControlSet\Control\Lsa/AllowPasswordExport"

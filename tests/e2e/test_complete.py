@@ -12,7 +12,7 @@ from tests.e2e.lab import EVERYBODY, FEW, ONLY_FEW, Lab, Ran
 from tests.e2e.picture import picture
 from tests.e2e.windows import Windows
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-1")]
+pytestmark = pytest.mark.lab
 
 USER_ACCOUNTS, COMPUTER_ACCOUNTS, SECURITY_GROUPS = (
     f"{{0CCE923{number}-69AE-11D9-BED3-505054503030}}" for number in (5, 6, 7)

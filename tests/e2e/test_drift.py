@@ -16,7 +16,7 @@ from tests.e2e import by_hand
 from tests.e2e.lab import EVERYBODY, FEW, ONLY_FEW, Lab
 from tests.e2e.security import MIGRATE_SID_HISTORY, RESET_PASSWORD
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-2")]
+pytestmark = pytest.mark.lab
 
 LSA = r"HKLM:\SYSTEM\CurrentControlSet\Control\Lsa"
 TRUST = "ad.trust/source/target"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.lab import ROLES, Lab, Ran
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-1")]
+pytestmark = pytest.mark.lab
 
 # The last two write to their output only.
 READING = re.compile(r"Get-.*|Test-Path|Select-String|Select-Object|Export-ScheduledTask")

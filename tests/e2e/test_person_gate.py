@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.by_hand import KEY_FILE, PRE_WINDOWS_2000
 from tests.e2e.lab import EVERYBODY, EXAMPLE, FEW, ONLY_FEW, Lab, Ran
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-1")]
+pytestmark = pytest.mark.lab
 
 PES = "win.software/source-pdc/*Password Migration DLL*"
 DISPLAY_NAME = "Active Directory Migration Tool Password Migration DLL"

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.by_hand import KEY_FILE, PRE_WINDOWS_2000
 from tests.e2e.lab import EVERYBODY, FEW, ONLY_FEW, Lab
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-2")]
+pytestmark = pytest.mark.lab
 
 EVERYONE, ANONYMOUS = b"CN=Everyone,", b"CN=Anonymous Logon,"
 

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.lab import EVERYBODY, ONLY_FEW, ROLES, Lab
 from tests.edge.conftest import Pki
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-2")]
+pytestmark = pytest.mark.lab
 
 FEW = (EVERYBODY, ONLY_FEW)
 KERBEROS = (

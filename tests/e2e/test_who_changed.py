@@ -14,7 +14,7 @@ from tests.e2e import by_hand
 from tests.e2e.lab import Lab
 from tests.e2e.security import RESET_PASSWORD
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("e2e-1")]
+pytestmark = pytest.mark.lab
 
 RIGHTS = f"ad.access/target/{by_hand.MIGRATED}/TARGET\\migrator"
 MIGRATOR = "CN=migrator,CN=Users,DC=target,DC=lab"

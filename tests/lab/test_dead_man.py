@@ -17,7 +17,7 @@ from tests.e2e.windows import LSA, Windows
 from tests.lab.starts import starts
 from tests.worker import address
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("dead-man")]
+pytestmark = pytest.mark.lab
 
 ACCOUNTS = (
     "accounts:\n    - {from: 'OU=Staff,DC=source,DC=lab', filter: (objectClass=user), into: 'OU=Migrated,DC=target,DC=lab'}",

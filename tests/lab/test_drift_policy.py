@@ -16,7 +16,7 @@ from tests.e2e.security import RESET_PASSWORD
 from tests.e2e.test_watch import heard, watching
 from tests.worker import address
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("drift-policy")]
+pytestmark = pytest.mark.lab
 
 RIGHTS = f"ad.access/target/{by_hand.MIGRATED}/TARGET\\migrator"
 RESOURCES = f"""\

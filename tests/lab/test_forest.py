@@ -27,7 +27,7 @@ from reconciler.lab.settings import ROLES, LabError, LabPaths, LabSettings, Role
 from reconciler.lab.windows.contract import Change, DirectoryRefused, Entry, NetworkCredential
 from tests.worker import address as own
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("forest")]
+pytestmark = pytest.mark.lab
 
 SOURCE_ADDRESS, TARGET_ADDRESS = own(31, 1), own(31, 2)
 USERS = 22

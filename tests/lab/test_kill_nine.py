@@ -22,7 +22,7 @@ from tests.lab.judge import Model, audit_log, journal, judge_opened, judge_resto
 from tests.lab.starts import Moment, Starts, starts
 from tests.worker import address
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("kill-nine"), pytest.mark.timeout(0)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(0)]
 
 KILLS = int(os.environ.get("RECONCILE_KILLS", "300"))
 SEED = int(os.environ.get("RECONCILE_SEED") or random.randrange(10**6))

@@ -19,7 +19,7 @@ from tests.lab.judge import Model, judge_opened, judge_restored, live, records, 
 from tests.lab.starts import Starts, starts
 from tests.worker import address
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("kill-nine")]
+pytestmark = pytest.mark.lab
 
 Loss = Literal["restart-host", "kill-dc"]
 SEED = int(os.environ.get("RECONCILE_SEED") or random.randrange(10**6))

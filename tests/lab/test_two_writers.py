@@ -21,7 +21,7 @@ from tests.e2e.lab import ROLES, Lab, Ran, Role
 from tests.lab.paused import CHANGES
 from tests.worker import address
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("two-writers")]
+pytestmark = pytest.mark.lab
 
 ROOT = Path(__file__).parents[2]
 CYCLES = 50

@@ -18,7 +18,7 @@ import yaml
 from tests.e2e.lab import PROGRAM, Lab, Role
 from tests.worker import address
 
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("watch-events")]
+pytestmark = pytest.mark.lab
 
 LSA = "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Lsa"
 # One group for each thing that is done: what was set right a moment ago is not set right again at once.

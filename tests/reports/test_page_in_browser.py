@@ -25,7 +25,6 @@ from tests.fake_world import Entry, FakeClock, FakeWorld, revive
 from tests.reports.browser import chromium, complaints
 from tests.reports.reported import HOSTILE, key, looked, ran, report, with_text
 
-pytestmark = pytest.mark.xdist_group("browser")
 PHONE, DESK = 390, 1440
 Scheme = Literal["light", "dark"]
 
