@@ -31,7 +31,7 @@ ONCE = {
 AGAIN = "reconcile-"
 """Part of the names of files and tasks of a run of ADMT, which is made again where nobody knows how it ended."""
 
-FENCE = r"SOFTWARE\\\\Reconcile"
+FENCE = r"SOFTWARE\\Reconcile"
 """In JSON, the key of the writer's number: it is made by each run that finds none, and goes when nothing is open."""
 
 
