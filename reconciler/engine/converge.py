@@ -34,11 +34,17 @@ MAX_PASSES = 6  # of one resource within a round, as long as each brings it near
 def plan_only(scope: Scope, tools: Tools) -> Plan:
     """Observe and plan; nothing is written anywhere."""
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
-    scope = with_ignored(with_leases(scope, tools.journal, tools.clock.now()), tools.journal, tools.clock.now())
+    scope = _as_of_now(scope, tools)
     observations = observe_all(
         {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
     )
     return _decide(scope, observations, tools)[1]
+
+
+def _as_of_now(scope: Scope, tools: Tools) -> Scope:
+    """Return what each resource shall become at this moment: leases end, and what is ignored is left alone."""
+    scope = with_leases(scope, tools.journal, tools.clock.now())
+    return with_ignored(scope, tools.journal, tools.clock.now())
 
 
 def converge(scope: Scope, tools: Tools) -> Result:
@@ -63,7 +69,7 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     """Walk once through the graph; return whether anything was changed."""
     # A service that came with software is back when it is stopped, although uninstalling the software takes it away.
     scope = replace(scope, intents={key: intent for key, intent in scope.intents.items() if key not in progress.back})
-    scope = with_ignored(with_leases(scope, tools.journal, tools.clock.now()), tools.journal, tools.clock.now())
+    scope = _as_of_now(scope, tools)
     progress.lapsed |= {key: i.lapsed for key, i in scope.intents.items() if i.lapsed and i.direction == "revert"}
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
     observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
