@@ -37,7 +37,7 @@ test: setup check ## Run every check and every test
 
 soak: setup ## Run the long versions, for hours: kills (SOAK_KILLS), schedules, power cuts, examples
 	RECONCILE_SOAK=1 RECONCILE_KILLS=$(SOAK_KILLS) $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -s --timeout 0 \
-		tests/crash tests/resources tests/core tests/engine tests/edge tests/lab/test_kill_nine.py tests/lab/test_losses.py
+		tests/crash tests/watch tests/resources tests/core tests/engine tests/edge tests/lab/test_kill_nine.py tests/lab/test_losses.py
 
 check: lint types contracts schemas ## Run every check
 

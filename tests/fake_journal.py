@@ -66,11 +66,24 @@ class MemoryJournal:
         return [kept for kept in self._obligations if kept.closed_at is not None and kept.changed_at is not None]
 
     def record(self, event: str, at: datetime, detail: Json) -> None:
-        beside = {name: value for name, value in detail.items() if name not in ("at", "event")}
+        beside = {name: value for name, value in detail.items() if name not in ("id", "at", "event")}
         self._history.append(_text({"at": _utc(at).isoformat(), "event": event, **beside}))
 
-    def history(self) -> Sequence[Json]:
-        return [json.loads(entry) for entry in self._history]
+    def history(self, after: int = 0) -> Sequence[Json]:
+        return [{"id": number, **json.loads(entry)} for number, entry in enumerate(self._history, 1) if number > after]
+
+    def steps(self, latest: int, key: Key = "") -> Sequence[Json]:
+        found = [one for one in self.history() if one["event"] == "step" and key in ("", one.get("key"))]
+        return found[-latest:]
+
+    def forget_steps(self, before: datetime) -> None:
+        still = {kept.key for kept in self.obligations()}
+        entries = [json.loads(entry) for entry in self._history]
+        self._history = [
+            _text(entry)
+            for entry in entries
+            if entry["event"] != "step" or entry["at"] >= before.isoformat() or entry.get("key") in still
+        ]
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         for found in sightings:

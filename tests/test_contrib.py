@@ -97,7 +97,7 @@ def test_the_unit_waits_for_signs_of_life_and_starts_again() -> None:
 
 
 def test_the_unit_runs_a_command_line_that_the_program_knows(capsys: pytest.CaptureFixture[str]) -> None:
-    from reconciler.cli.main import app
+    from reconciler.cli.program import app
 
     [command] = unit()["ExecStart"]
     program, *arguments = command.split()

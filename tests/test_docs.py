@@ -27,6 +27,7 @@ STATE_PARTS = (
     state.PasswordsBlock,
     state.OperatorBlock,
     state.AccountsBlock,
+    state.CanaryBlock,
     Credential,
     Domain,
     Host,
@@ -117,7 +118,7 @@ def test_every_field_of_a_kind_is_documented(kind: str) -> None:
 
 @pytest.mark.parametrize("part", STATE_PARTS, ids=lambda part: str(part.__name__))
 def test_every_field_of_the_state_file_is_documented(part: type[BaseModel]) -> None:
-    guide = text_of("docs/guide.md") + text_of("docs/operations.md")
+    guide = text_of("docs/guide.md") + text_of("docs/operations.md") + text_of("docs/canary.md")
     assert [name for name in names(part) if not is_named(name, guide)] == []
 
 

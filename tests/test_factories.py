@@ -20,7 +20,10 @@ CHANCE = {"random", "secrets"}
 FILTER_AT = 2
 """Place of the filter among the positional arguments of ``Search``."""
 
-AUTHORS_FILTER = {("reconciler/resources/ad_accounts.py", "_USERS.format(self.filter)")}
+AUTHORS_FILTER = {
+    ("reconciler/resources/population.py", "self._where()"),
+    ("reconciler/resources/ad_memberships.py", "f'(&{EVERY_GROUP}{self.filter})'"),
+}
 """The one filter that is not escaped, because the author of the state file wrote it as a filter."""
 
 

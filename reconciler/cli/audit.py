@@ -76,11 +76,6 @@ def show(
     return ExitCode.ERROR if verdict.faults else ExitCode.OK
 
 
-def register(app: App) -> None:
-    """Add the verbs to the program."""
-    app.command(audit)
-
-
 def _log_of(path: Path) -> Path:
     from reconciler.edge.audit_check import SUFFIX, audit_path
 

@@ -69,11 +69,6 @@ def show(
     return ExitCode.ERROR if checked.faults else ExitCode.OK
 
 
-def register(app: App) -> None:
-    """Add the verbs to the program."""
-    app.command(certificate)
-
-
 def _certificate_of(path: Path) -> Path:
     from reconciler.edge.certificate_file import SUFFIX, certificates
 

@@ -36,7 +36,7 @@ class Duty:
         self._report: Report | None = None
         self._exit_code: int | None = None
         self._ended_at: datetime | None = None
-        self._runs: Runs | None = None  # as of the last run: a history may be long, and is not read at every scrape
+        self._runs: Runs | None = None  # as of the last look: a history may be long, and each entry is read once
 
     @contextmanager
     def over(self, loaded: Loaded, tools: Tools) -> Iterator[None]:
@@ -65,13 +65,14 @@ class Duty:
         from reconciler.core.notice import OUTBOX, TALLY
         from reconciler.edge.clock import SystemClock
         from reconciler.edge.journal_file import JournalFile
-        from reconciler.reports.metrics import Seen, families, runs
+        from reconciler.reports.metrics import Runs, Seen, families, runs
 
         if self._loaded is None:
             return []
         journal = JournalFile.read_only(self._loaded.journal)
         try:
-            self._runs = self._runs or runs(journal.history())
+            known = self._runs or Runs()
+            self._runs = runs(journal.history(known.last), known)
             return families(
                 Seen(
                     state=self._loaded.state.metadata.name,
@@ -110,7 +111,7 @@ class Duty:
     def _ends(self, loaded: Loaded, tools: Tools, error: ReconcileError | None) -> None:
         from reconciler.cli.main import exit_code_of
 
-        self._ended_at, self._runs = tools.clock.now(), None
+        self._ended_at = tools.clock.now()
         if error is not None:
             self._exit_code = int(exit_code_of(error))
         elif self._report is not None:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from reconciler.core.report import Report
     from reconciler.engine.events import Event, Listener
 
-Form = Literal["text", "json", "jsonl", "markdown", "sarif", "junit", "html"]
+Form = Literal["text", "json", "jsonl", "markdown", "sarif", "junit", "html", "csv"]
 SUFFIXES: dict[str, Form] = {
-    ".json": "json", ".jsonl": "jsonl", ".md": "markdown", ".sarif": "sarif", ".xml": "junit", ".html": "html",
+    ".json": "json", ".jsonl": "jsonl", ".md": "markdown", ".sarif": "sarif", ".xml": "junit", ".html": "html", ".csv": "csv",
 }  # fmt: skip
 AsForm = Annotated[
     Form,
     Parameter(
         name="--output",
-        help="text for people; json, or jsonl while it happens, for programs; markdown for a pull request; sarif and junit for a CI; html for a browser.",
+        help="text for people; json, or jsonl while it happens, for programs; markdown for a pull request; sarif and junit for a CI; html for a browser; csv for the verdicts on accounts.",
     ),
 ]
 Reports = Annotated[
@@ -32,7 +32,7 @@ Reports = Annotated[
     Parameter(
         name="--report",
         negative=(),
-        help="Write the report to this file too: .json, .jsonl, .md, .sarif, .xml (JUnit) or .html. May be repeated.",
+        help="Write the report to this file too: .json, .jsonl, .md, .sarif, .xml (JUnit), .html or .csv (accounts). May be repeated.",
     ),
 ]
 
@@ -73,13 +73,15 @@ class _Lines:
 
 def render(report: Report, form: Form) -> str:
     """Return a report in a form that a program or a browser reads."""
-    from reconciler.reports import html, json_report, junit, lines, markdown, sarif
+    from reconciler.reports import html, json_report, junit, lines, markdown, sarif, verdicts
 
     if form == "jsonl":
         return lines.version_line(report.ended) + lines.end_lines(report)
     if form == "html":
         return html.render(report)
-    renderers = {"json": json_report.render, "markdown": markdown.render, "sarif": sarif.render, "junit": junit.render}
+    renderers = {
+        "json": json_report.render, "markdown": markdown.render, "sarif": sarif.render, "junit": junit.render, "csv": verdicts.render_csv,
+    }  # fmt: skip
     return renderers[form](report)
 
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
 from reconciler.cli.reminding import remind
 from reconciler.core.errors import ReconcileError
 from reconciler.core.exit_codes import ExitCode
-
-
-def register(app: App) -> None:
-    """Add the verb to the program."""
-    app.command(history)
 
 
 def history(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
@@ -18,38 +17,24 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from reconciler.cli.loading import Loaded
+    from reconciler.core.looks import LastLook
     from reconciler.core.ports import Clock
-    from reconciler.core.resource import Resource
     from reconciler.core.targets import Targets
     from reconciler.edge.directory_events import DirectoryEvents
     from reconciler.edge.fence import Fence
     from reconciler.edge.secrets import Secrets
     from reconciler.edge.world import LiveWorld
+    from reconciler.engine.pace import Pace, Rhythm
     from reconciler.engine.remembering import Memory, RememberingWorld
 
-LEAST_REST_S, LONGEST_REST_S = 0.2, 30.0
-"""A domain where something changes all the time is looked at so seldom that looking takes at most half of the time."""
 SHORTEST = timedelta(seconds=1)
-JITTER = 0.1
-"""By how much of itself the time between two looks may be shorter, so that several watches do not look at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often to look, whatever is heard.
+def pace_of(every: str, hosts_every: str) -> Pace:
+    """Read how often to look, as it is written on the command line."""
+    from reconciler.engine.pace import Pace
 
-    Attributes:
-        every: At everything, without trusting what is remembered.
-        hosts_every: At the hosts.
-    """
-
-    every: timedelta
-    hosts_every: timedelta
-
-    @classmethod
-    def of(cls, every: str, hosts_every: str) -> Self:
-        """Read both as they are written on the command line."""
-        return cls(_length("--every", every), _length("--hosts-every", hosts_every))
+    return Pace(_length("--every", every), _length("--hosts-every", hosts_every))
 
 
 def _length(option: str, text: str) -> timedelta:
@@ -70,20 +55,24 @@ class Keeper:
 
     Args:
         ring: Wakes the watch; from any thread.
-        pace: How often to look.
+        rhythm: When nothing is trusted that is remembered.
         chance: Returns a number from 0 to 1.
+
+    Attributes:
+        facts: What is kept of the journal while it is closed.
     """
 
     def __init__(
-        self, ring: Callable[[str], None], pace: Pace, clock: Clock, chance: Callable[[], float] = random.random
+        self, ring: Callable[[str], None], rhythm: Rhythm, clock: Clock, chance: Callable[[], float] = random.random
     ) -> None:
+        from reconciler.edge.journal_facts import FactCache
+
         self._ring = ring
-        self._pace = pace
+        self._rhythm = rhythm
         self._clock = clock
         self._chance = chance
         self._kept: _Kept | None = None
-        self._began_s = 0.0
-        self._whole_at = clock.now()
+        self.facts = FactCache()
 
     def __enter__(self) -> Self:
         return self
@@ -99,6 +88,12 @@ class Keeper:
         assert self._kept is not None
         return self._kept.secrets
 
+    @property
+    def looks(self) -> LastLook:
+        """What is kept of the look before."""
+        assert self._kept is not None
+        return self._kept.memory.looks
+
     def attend(self, loaded: Loaded) -> None:
         """Listen to what this state file names; connections stay as they are where it names the same as before."""
         from reconciler.edge.directory_events import DirectoryEvents
@@ -106,7 +101,6 @@ class Keeper:
         from reconciler.edge.world import LiveWorld
         from reconciler.engine.remembering import Memory
 
-        self._began_s = time.monotonic()
         names = (loaded.targets, loaded.base)
         if self._kept is not None and self._kept.names == names:
             return
@@ -121,26 +115,15 @@ class Keeper:
         from reconciler.engine.remembering import RememberingWorld
 
         assert self._kept is not None
-        now = self._clock.now()
-        if not self._whole_at <= now < self._whole_at + self._pace.every * (1 - JITTER):
+        if self._rhythm.starts_afresh(self._clock.now()):
             self._kept.memory.forget()
-            self._whole_at = now
         self._kept.world.begin(fence)
         return RememberingWorld(self._kept.world, self._kept.memory)
 
-    def rest_s(self) -> float:
-        """Return how long not to look after this pass, so that looking does not take all the time."""
+    def follow(self) -> None:
+        """Listen to the controllers that were read from: what is heard must be what is read."""
         if self._kept is not None:
             self._kept.follow()
-        return min(LONGEST_REST_S, max(LEAST_REST_S, time.monotonic() - self._began_s))
-
-    def pace_of(self, resources: Iterable[Resource]) -> timedelta:
-        """Return how often these have to be looked at, a little less each time by chance."""
-        from reconciler.core.query import Command
-
-        hosts = any(isinstance(query, Command) for resource in resources for query in resource.queries())
-        whole = min(self._pace.every, self._pace.hosts_every) if hosts else self._pace.every
-        return whole * (1 - JITTER * self._chance())
 
     def _close(self) -> None:
         kept, self._kept = self._kept, None

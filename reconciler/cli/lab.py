@@ -41,6 +41,9 @@ def in_words(verb: Callable[Given, int]) -> Callable[Given, int]:
 def up(
     *,
     users: Annotated[int, Parameter(help="Accounts in OU=Staff of the source.")] = 40,
+    groups: Annotated[int, Parameter(help="Nested groups beside the six that are always there.")] = 0,
+    computers: Annotated[int, Parameter(help="Computer accounts in OU=Workstations of the source.")] = 0,
+    units: Annotated[int, Parameter(help="Departments below OU=Staff for the numbered part of the staff.")] = 0,
     dir: Directory = DIRECTORY,
     awkward: Annotated[
         bool, Parameter(help="Start from a world in which some temporary settings are already half set.", negative="")
@@ -50,6 +53,10 @@ def up(
     ] = False,
     source_address: str = "127.0.0.21",
     target_address: str = "127.0.0.22",
+    admt_hosts: Annotated[
+        int, Parameter(help="Hosts of the target on which ADMT can be installed: the controller, and member servers.")
+    ] = 1,
+    member_address: Annotated[str, Parameter(help="Address of the first member server; others follow.")] = "127.0.0.23",
     restart_seconds: Annotated[float, Parameter(help="How long a restarting host stays down.")] = 2.0,
     locale: Annotated[str, Parameter(help="Display language of the hosts: en or de.")] = "en",
 ) -> int:
@@ -58,7 +65,9 @@ def up(
     from reconciler.lab.up import up as start
 
     settings = LabSettings(
-        directory=dir, users=users, awkward=awkward, trust=trust, source_address=source_address, target_address=target_address, restart_seconds=restart_seconds, locale=locale
+        directory=dir, users=users, groups=groups, computers=computers, units=units, awkward=awkward, trust=trust,
+        source_address=source_address, target_address=target_address, restart_seconds=restart_seconds, locale=locale,
+        admt_hosts=admt_hosts, member_address=member_address,
     )  # fmt: skip
     document = start(settings, screen.stderr)
     screen.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -157,8 +166,3 @@ def wizard(
     ask(LabPaths(directory).control_socket, f"{product}-wizard", arguments)
     screen.stderr("installed; the restart that the wizard offers was declined")
     return ExitCode.OK
-
-
-def register(app: App) -> None:
-    """Add the verbs to the program."""
-    app.command(lab)

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from reconciler.core.graph import Graph
     from reconciler.core.limits import Limits, Permit
     from reconciler.core.ports import Journal
-    from reconciler.core.resource import Declaration, Key
+    from reconciler.core.resource import Declaration, Key, Resource
     from reconciler.core.saved_plan import SavedPlan
     from reconciler.core.targets import Targets
+    from reconciler.core.windows import Window
     from reconciler.edge.state_file import StateFile
     from reconciler.engine.restraint import Terms
+    from reconciler.resources.population import Listed
     from reconciler.resources.state import State
 
 
@@ -41,6 +43,16 @@ class Loaded:
     def journal(self) -> Path:
         """The journal's file."""
         return self.base / self.state.journal / f"{self.state.metadata.name}.db"
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """What it declares."""
+        return tuple(declaration.resource for declaration in self.graph.declarations.values())
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """When changes may be made."""
+        return self.state.windows
 
     def permit(self, limits: Limits, saved: SavedPlan | None = None, where: str = "") -> Permit:
         """Return what a run may do: approvals are for what `migration` means; other resources name their own."""
@@ -87,8 +99,10 @@ def load(path: Path) -> Loaded:
     if file is None:
         raise DesiredStateError(problems)
     place = file.positions.__getitem__
+    lists, wrong = _lists(file)
+    problems += wrong
     try:
-        declared: Sequence[Declaration] = declarations(file.value)
+        declared: Sequence[Declaration] = declarations(file.value, lists)
     except Misfit as misfit:
         problems += misfit.located(place)
         declared = misfit.rest
@@ -103,6 +117,21 @@ def load(path: Path) -> Loaded:
     if problems:
         raise DesiredStateError(problems)
     return Loaded(file.value, graph, where, file.sha256, file.base)
+
+
+def _lists(file: StateFile[State]) -> tuple[dict[str, tuple[Listed, ...]], tuple[Problem, ...]]:
+    """Read the lists of accounts that a state file names."""
+    from reconciler.edge.name_list import read_names
+    from reconciler.resources.article_accounts import files_of
+    from reconciler.resources.population import Listed
+
+    lists: dict[str, tuple[Listed, ...]] = {}
+    problems: list[Problem] = []
+    for name, _ in files_of(file.value.migration) if file.value.migration else ():
+        lines, wrong = read_names(file.base / name)
+        problems += wrong
+        lists[name] = tuple(Listed(**line) for line in lines)
+    return lists, tuple(problems)
 
 
 def _keys_left_out(file: StateFile[State]) -> set[Key]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ LEVELS = {
     "dim": "debug",
 }
 """What a style means to a program; anything else is ``info``."""
+_ASKED_FOR = frozenset(("FORCE_COLOR", "TTY_COMPATIBLE"))
+"""Variables by which rich decides beside the terminal itself."""
+_MOVES = dict.fromkeys((7, 8, 11, 12, 13))
+"""The characters that rich leaves out of any text: they ring, or write over what was said."""
 
 
 @dataclass(slots=True)
@@ -90,7 +95,16 @@ def stderr(text: str, style: str = "", *, event: str = "said", key: str = "") ->
         sys.stderr.write(_line(text, LEVELS.get(style, "info"), event, key))
         sys.stderr.flush()
         return
+    if not _may_be_styled():
+        sys.stderr.write(text.translate(_MOVES) + "\n")
+        sys.stderr.flush()
+        return
     console(stderr=True).print(text, style=style or None, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _may_be_styled() -> bool:
+    """Whether rich has to be asked; where it need not, it is not imported: that takes longer than to check a small state file."""
+    return sys.stderr.isatty() or not _ASKED_FOR.isdisjoint(os.environ)
 
 
 def _line(text: str, level: str, event: str, key: str) -> str:
@@ -126,4 +140,6 @@ def _progress(event: Event) -> tuple[str, str]:
         return f"  > {event.text}", ""
     if event.what == "step":
         return f"      {event.text}", "cyan"
+    if event.what == "progress":
+        return f"      {event.text}", "dim"
     return ("", "") if event.text == "changed" else (f"  {event.key}: {event.text}", STYLES.get(event.text, ""))

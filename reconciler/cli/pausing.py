@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from reconciler.core.ports import Journal
 
 StatePath = Annotated[Path, Parameter(help="The state file.")]
-
-
-def register(app: App) -> None:
-    """Add the verbs to the program."""
-    app.command(pause)
-    app.command(resume)
 
 
 def pause(
@@ -57,7 +51,7 @@ def resume(
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.journal_file import JournalFile
     from reconciler.engine.pausing import end_pause
-    from reconciler.engine.restraint import let_go, stalls
+    from reconciler.engine.unsettled import let_go, stalls
 
     loaded, now = load(state), SystemClock().now()
     with JournalFile.open(loaded.journal, loaded.state.metadata.name, holder=f"resume {state}") as journal:
@@ -78,7 +72,7 @@ def quiet_lines(journal: Journal) -> Iterable[str]:
     """Say what holds a watch back at this moment."""
     from reconciler.edge.clock import SystemClock
     from reconciler.engine.pausing import paused
-    from reconciler.engine.restraint import stalls
+    from reconciler.engine.unsettled import stalls
 
     if (found := paused(journal, SystemClock().now())) is not None:
         yield f"{found}; what is due goes back all the same"

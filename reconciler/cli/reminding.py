@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def remind(journal: Journal) -> None:
     """Say what is overdue, on standard error."""
     from reconciler.edge.clock import SystemClock
-    from reconciler.engine.promises import FAILED_REVERT
+    from reconciler.engine.unsettled import stuck
 
-    stuck = {key.removeprefix(FAILED_REVERT): fact for key, fact in journal.facts(FAILED_REVERT).items() if fact}
-    if stuck:
-        screen.stderr(f"{len(stuck)} settings could not be put back, and are still open:", "bold red")
-    for key, fact in stuck.items():
+    open_ends = stuck(journal)
+    if open_ends:
+        screen.stderr(f"{len(open_ends)} settings could not be put back, and are still open:", "bold red")
+    for key, fact in open_ends.items():
         screen.stderr(f"  {key} (since {fact['at']}): {fact['what']}", "red")
     for line in quiet_lines(journal):
         screen.stderr(line, "bold yellow")

@@ -105,6 +105,7 @@ def connected(
         yield Tools(
             world, journal, SystemClock(), run, listen=screen.tell, stopping=stop, permit=permit or Permit(),
             audit=_audit(stack, log, secrets, whatever), account_of=partial(account_of, targets),
+            looks=keeper.looks if keeper else None,
         )  # fmt: skip
 
 
@@ -139,33 +140,44 @@ def apply_once(
     Args:
         terms: What holds changes back; where not given, a person asked for it.
     """
-    from reconciler.cli.closing import closed
     from reconciler.edge.audit_check import audit_path
     from reconciler.edge.journal_file import JournalFile
-    from reconciler.engine.certify import Sources
-    from reconciler.engine.intents import scope
-    from reconciler.engine.restraint import Restraint
-    from reconciler.resources.kinds import revive
 
     name, log = loaded.state.metadata.name, audit_path(loaded.journal)
-    with JournalFile.open(loaded.journal, name, holder=holder) as journal:
+    with JournalFile.open(loaded.journal, name, holder=holder, facts=keeper.facts if keeper else None) as journal:
         remind(journal)
         with (
             connected(loaded.targets, loaded.base, journal, permit, log=log, keeper=keeper) as tools,
             duty.over(loaded, tools),
         ):
             tools.listen = listen
-            sources = Sources(tools.world, journal, tools.clock, revive)
-            tools.restraint = Restraint(sources, terms or loaded.terms("person"))
-            written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
-            if journal.facts(TARGETS).get(TARGETS) != written:
-                journal.note({TARGETS: written}, tools.clock.now())
-            whole = scope(loaded.whole(journal), loaded.state.phase, journal, revive)
-            detail = {"state_sha256": loaded.sha256, **detail}
-            report = carry_out("apply", name, whole, tools, loaded.where, detail)
-            report = closed(report, whole, tools, loaded.journal)
+            report = bring_about(loaded, terms or loaded.terms("person"), tools, detail)
             duty.done(report, tools)
             return report
+
+
+def bring_about(loaded: Loaded, terms: Terms, tools: Tools, detail: Mapping[str, object]) -> Report:
+    """Bring the world to what a state file says, with what a run works with already open."""
+    from reconciler.cli.closing import closed
+    from reconciler.engine.certify import Sources
+    from reconciler.engine.intents import scope
+    from reconciler.engine.restraint import Restraint
+    from reconciler.resources.kinds import revive
+
+    journal = tools.journal
+    tools.restraint = Restraint(Sources(tools.world, journal, tools.clock, revive), terms)
+    remember_targets(loaded, tools)
+    whole = scope(loaded.whole(journal), loaded.state.phase, journal, revive)
+    detail = {"state_sha256": loaded.sha256, **detail}
+    report = carry_out("apply", loaded.state.metadata.name, whole, tools, loaded.where, detail)
+    return closed(report, whole, tools, loaded.journal)
+
+
+def remember_targets(loaded: Loaded, tools: Tools) -> None:
+    """Keep in the journal what lets `revert` reach everything."""
+    written = {"base": str(loaded.base), **loaded.targets.model_dump(mode="json")}
+    if tools.journal.facts(TARGETS).get(TARGETS) != written:
+        tools.journal.note({TARGETS: written}, tools.clock.now())
 
 
 def carry_out(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.closing import closed, watched
@@ -26,12 +26,6 @@ MetricsFile = Annotated[
     Path | None, Parameter(help="Write metrics here after the run, for node_exporter's textfile collector (`*.prom`).")
 ]
 Log = Annotated[Literal["text", "json"], Parameter(help="How standard error is written: for people, or JSON lines.")]
-
-
-def register(app: App) -> None:
-    """Add the verbs to the program."""
-    for verb in (validate, plan, apply, drift, revert, graph, status, schema):
-        app.command(verb)
 
 
 def validate(state: StatePath) -> int:

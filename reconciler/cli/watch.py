@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
@@ -13,23 +17,19 @@ from reconciler.cli.running import apply_once, listening, show
 from reconciler.cli.serve import Publisher, Serving, serving
 from reconciler.cli.service import Options, serve
 from reconciler.cli.verbs import Log, MetricsFile
-from reconciler.core.errors import DesiredStateError, ReconcileError
-from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
-    from reconciler.cli.duty import Duty
     from reconciler.cli.keeping import Keeper
     from reconciler.cli.loading import Loaded
     from reconciler.cli.running import StopSignal
+    from reconciler.cli.service import Service
+    from reconciler.core.errors import ReconcileError
+    from reconciler.core.ports import Journal
     from reconciler.core.report import Report
+    from reconciler.edge.wake import Waker
     from reconciler.engine.events import Event
-
-
-def register(app: App) -> None:
-    """Add the verb to the program."""
-    app.command(watch)
 
 
 def watch(
@@ -53,109 +53,103 @@ def watch(
 
     Each pass is an `apply`. Between two passes the journal is free for other commands. Ends with the code of the last pass.
     """
-    from reconciler.cli.keeping import Keeper, Pace
+    from reconciler.cli.keeping import Keeper, pace_of
     from reconciler.edge.clock import SystemClock
     from reconciler.edge.wake import Waker
+    from reconciler.engine.pace import Rhythm
+    from reconciler.engine.watch import Watch
 
     screen.log_as(log)
-    pace = Pace.of(every, hosts_every)
+    pace = pace_of(every, hosts_every)
     loaded, clock, options = load(state), SystemClock(), Options(metrics, metrics_for_anyone, metrics_file)
+    rhythm = Rhythm(pace, clock.now(), random.random)
     with (
         listening() as stop,
         serving(page) as shown,
         serve(options) as service,
         Waker(state, clock) as waker,
-        Keeper(waker.ring, pace, clock) as keeper,
+        Keeper(waker.ring, rhythm, clock) as keeper,
     ):
-        watcher = _Watcher(state, loaded, service.duty, shown, keeper)
-        while True:
-            keeper.attend(watcher.loaded)
-            watcher.look(stop)
-            service.rests(watcher.code)
-            if stop() or not service.wait(waker, watcher.until(clock.now()), stop, rest_s=keeper.rest_s()):
-                return watcher.code
-            watcher.read_again()
+        return Watch(loaded, _Outside(state, shown, service, waker, keeper, stop), clock, rhythm).run()
 
 
-class _Watcher:
-    """What a watch remembers between two looks: the last good state file, and what it said last."""
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """Implements ``engine.watch.Outside``: the file, the domains and hosts, the terminal, the page, the service manager."""
 
-    def __init__(self, path: Path, loaded: Loaded, duty: Duty, page: Publisher, keeper: Keeper) -> None:
-        self.path = path
-        self.duty = duty
-        self.loaded = loaded
-        self.keeper = keeper
-        self.code: int = ExitCode.OK
-        self.page = page
-        self._said: object = None
+    path: Path
+    page: Publisher
+    service: Service
+    waker: Waker
+    keeper: Keeper
+    stop: StopSignal
 
-    def read_again(self) -> None:
-        """Take the state file as it is now; a faulty one leaves the last good one in force."""
-        try:
-            fresh = load(self.path)
-        except (DesiredStateError, OSError) as error:
-            if self._news(str(error)):
-                screen.stderr(str(error), "red")
-                screen.stderr(f"{self.path} cannot be used; going on with what it said before", "bold red")
-            return
-        if fresh.sha256 != self.loaded.sha256:
-            screen.stderr(f"{self.path} was edited: phase {fresh.state.phase}, {len(fresh.graph)} resources", "bold")
-            self.loaded = fresh
+    def read(self) -> Loaded:
+        """Read the state file as it is now."""
+        return load(self.path)
 
-    def look(self, stop: StopSignal) -> None:
-        """Make one pass; what stops it is said, and tried again at the next look."""
+    def attend(self, wanted: Loaded) -> None:
+        """Listen to what this state file names."""
+        self.keeper.attend(wanted)
+
+    def look(self, wanted: Loaded) -> Report:
+        """Make one pass, and be told of what changes where it read."""
         from reconciler.core.limits import Limits
 
         try:
-            permit = self.loaded.permit(Limits())
-            report = apply_once(
-                self.loaded,
-                permit,
+            return apply_once(
+                wanted,
+                wanted.permit(Limits()),
                 {},
-                self.duty,
+                self.service.duty,
                 holder=f"watch {self.path}",
                 listen=_tell,
-                terms=self.loaded.terms("watch"),
+                terms=wanted.terms("watch"),
                 keeper=self.keeper,
             )
-        except ReconcileError as error:
-            from reconciler.cli.main import exit_code_of
+        finally:
+            self.keeper.follow()
 
-            self.code = exit_code_of(error)
-            self.page.failed(str(error))
-            if self._news(str(error)):
-                screen.stderr(str(error), "red")
-            return
-        stop.asked = stop.asked or report.interrupted
-        self.code = int(report.exit_code)
-        self.page.publish(report, self.loaded.journal)
-        moved = any(outcome.status == "changed" for outcome in report.outcomes)
-        if self._news(_gist(report)) or moved:
-            show(report, "text")
-
-    def until(self, now: datetime) -> datetime:
-        """Return when to look again at the latest."""
+    @contextmanager
+    def journal(self, wanted: Loaded) -> Iterator[Journal]:
+        """Open the journal to read it."""
         from reconciler.edge.journal_file import JournalFile
-        from reconciler.engine.pace import next_look
-        from reconciler.engine.restraint import wakes
 
-        resources = [declaration.resource for declaration in self.loaded.graph.declarations.values()]
-        journal, pace = JournalFile.read_only(self.loaded.journal), self.keeper.pace_of(resources)
-        return next_look(
-            now, pace, journal.obligations(), resources, wakes(journal, resources, self.loaded.state.windows, now)
-        )
+        journal = JournalFile.read_only(wanted.journal)
+        try:
+            yield journal
+        finally:
+            journal.shut()
 
-    def _news(self, what: object) -> bool:
-        """Whether this is not what was said last."""
-        new, self._said = what != self._said, what
-        return new
+    def wait(self, code: int, until: datetime, rest: timedelta) -> bool:
+        """Wait until there is a reason to look."""
+        self.service.rests(code)
+        return not self.stop() and self.service.wait(self.waker, until, self.stop, rest_s=rest.total_seconds())
 
+    def edited(self, wanted: Loaded) -> None:
+        """Say that the state file was edited."""
+        screen.stderr(f"{self.path} was edited: phase {wanted.state.phase}, {len(wanted.graph)} resources", "bold")
 
-def _gist(report: Report) -> object:
-    """What is worth saying again if it changes; that something was changed is said at once, and needs no second word."""
-    right = {"changed": "right", "unchanged": "right"}
-    outcomes = tuple((one.key, right.get(one.status, one.status), str(one.error or "")) for one in report.outcomes)
-    return outcomes, str(report.closing)
+    def unusable(self, error: Exception) -> None:
+        """Say that the state file cannot be used."""
+        screen.stderr(str(error), "red")
+        screen.stderr(f"{self.path} cannot be used; going on with what it said before", "bold red")
+
+    def failed(self, error: ReconcileError, *, new: bool) -> int:
+        """Say what stopped a look, also beside the page."""
+        from reconciler.cli.main import exit_code_of
+
+        self.page.failed(str(error))
+        if new:
+            screen.stderr(str(error), "red")
+        return exit_code_of(error)
+
+    def found(self, wanted: Loaded, report: Report, *, new: bool) -> None:
+        """Show what a look found."""
+        self.stop.asked = self.stop.asked or report.interrupted
+        self.page.publish(report, wanted.journal)
+        if new:
+            show(report, "text")
 
 
 def _tell(event: Event) -> None:

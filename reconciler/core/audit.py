@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, Protocol, Self
 
 from reconciler.core.canonical import digest_of, plain
 from reconciler.core.errors import ReconcileError
 from reconciler.core.plan import Change, Direction
 from reconciler.core.resource import Key, Resource
-from reconciler.core.steps import AddEntry, DeleteEntry, Effect, ModifyEntry, RunTask, Step
+from reconciler.core.steps import AddEntry, DeleteEntry, Effect, LogOn, ModifyEntry, RunTask, Step
 from reconciler.core.targets import Targets
 
 MEMBERS_SHOWN = 10
@@ -110,6 +111,8 @@ def account_of(targets: Targets, effect: Effect) -> str:
     The password is never looked up.
     """
     try:
+        if isinstance(effect, LogOn):
+            return effect.account
         if isinstance(effect, RunTask):
             name = effect.credential
         elif isinstance(effect, AddEntry | ModifyEntry | DeleteEntry):
@@ -138,7 +141,20 @@ def _fields(resource: Resource, names: tuple[str, ...]) -> dict[str, Any]:
     """Return whether it is there, and if so its fields: absent is not null."""
     if resource.ensure == "absent":
         return {"ensure": "absent"}
-    return {"ensure": "present", **{name: _shortened(plain(getattr(resource, name))) for name in names}}
+    return {"ensure": "present", **{name: _written(getattr(resource, name)) for name in names}}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, tuple) and len(value) > MEMBERS_KEPT and all(type(item) is str for item in value):
+        return dict(_summary(value))
+    return _shortened(plain(value))
+
+
+@lru_cache(64)
+def _summary(value: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return what stands for a long list: the same in the records of each of the ten thousand steps that such a change may have."""
+    found: Mapping[str, Any] = _shortened(plain(value))
+    return found
 
 
 def _shortened(value: Any) -> Any:

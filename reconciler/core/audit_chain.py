@@ -22,6 +22,25 @@ def written(value: Mapping[str, Any]) -> bytes:
     return canonical(value).encode("ascii") + b"\n"
 
 
+def exactly(content: bytes, what: str) -> dict[str, Any]:
+    """Return the JSON object of which these very bytes are the one way to write it.
+
+    Args:
+        what: What such objects are, for the message.
+
+    Raises:
+        ValueError: They are no such bytes; says why.
+    """
+    try:
+        found: Any = json.loads(content.decode("ascii"))
+        exact = isinstance(found, dict) and written(found) == content
+    except (ValueError, RecursionError):
+        raise ValueError("cannot be read") from None
+    if not exact:
+        raise ValueError(f"was altered: it is not written as we write {what}")
+    return dict(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What is signed: how many records there are, the hash of the last, and its time."""
@@ -77,18 +96,12 @@ def opened(line: bytes) -> dict[str, Any]:
     """
     if not line.endswith(b"\n"):
         raise ValueError("is cut off")
-    try:
-        found: Any = json.loads(line.decode("ascii"))
-        exact = isinstance(found, dict) and written(found) == line
-    except (ValueError, RecursionError):
-        raise ValueError("cannot be read") from None
-    if not exact:
-        raise ValueError("was altered: it is not written as we write records")
+    found = exactly(line, "records")
     if found.get("v") != VERSION:
         raise ValueError("was written by another version of this program, or altered")
     if type(found.get("number")) is not int or not all(_is_hash(found.get(name)) for name in ("previous", "hash")):
         raise ValueError("was altered: it has no place in the chain")
-    return dict(found)
+    return found
 
 
 def _is_hash(value: object) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from reconciler.core.secret import CredentialPart, SecretRef, Template
+from reconciler.core.secret import CredentialPart, Generated, SecretRef, Template
 from reconciler.core.values import Dn, Guid, Sid
 
 
@@ -31,7 +31,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Dn | Sid | Guid):
         return value.canonical()
-    if isinstance(value, str | SecretRef | CredentialPart | Template):
+    if isinstance(value, str | SecretRef | Generated | CredentialPart | Template):
         return str(value)
     if isinstance(value, bytes):
         return {"bytes": value.hex()}

@@ -5,13 +5,12 @@ The law: it is made only where everything was read everywhere and nothing is wea
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from reconciler.core.audit_chain import Head, written
+from reconciler.core.audit_chain import Head, exactly
 from reconciler.core.canonical import canonical, plain
 from reconciler.core.conflict import conflicts, keeping
 from reconciler.core.errors import ReconcileError
@@ -232,16 +231,10 @@ def opened(content: bytes) -> dict[str, Any]:
     Raises:
         ValueError: It is not a certificate exactly as we write it; says why.
     """
-    try:
-        found: Any = json.loads(content.decode("ascii"))
-        exact = isinstance(found, dict) and written(found) == content
-    except (ValueError, RecursionError):
-        raise ValueError("cannot be read") from None
-    if not exact:
-        raise ValueError("was altered: it is not written as we write certificates")
+    found = exactly(content, "certificates")
     if found.get("v") != VERSION or found.get("kind") != "Certificate":
         raise ValueError("is no certificate, was written by another version of this program, or was altered")
-    return dict(found)
+    return found
 
 
 def _utc(at: datetime) -> str:

@@ -10,14 +10,14 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.resource import Key, Resource
-from reconciler.core.steps import AddEntry, DeleteEntry, ModifyEntry, RunTask, Step
+from reconciler.core.steps import AddEntry, DeleteEntry, LogOn, ModifyEntry, RunTask, Step
 
 if TYPE_CHECKING:
     from reconciler.core.plan import Direction
 
 REMEMBERED = 10
 """Steps that count for how long the next one will take."""
-DIRECTORY = frozenset(effect.__name__ for effect in (AddEntry, ModifyEntry, DeleteEntry))
+DIRECTORY = frozenset(effect.__name__ for effect in (AddEntry, ModifyEntry, DeleteEntry, LogOn))
 DIRECTORY_S = 1.0
 TASK = RunTask.__name__
 BESIDE_S = 3.0
@@ -71,7 +71,12 @@ class Pace:
         if not steps:
             return max((of_this or of_kind).values(), default=resource.typical_s)
         sorts = [type(step.effect).__name__ for step in steps]
-        return sum(of_this.get(sort, of_kind.get(sort, _typical_s(resource, sort, sorts))) for sort in sorts)
+        lanes: dict[str, float] = {"": 0.0}
+        for step, sort in zip(steps, sorts, strict=True):
+            took = of_this.get(sort, of_kind.get(sort, _typical_s(resource, sort, sorts)))
+            lanes[step.lane] = lanes.get(step.lane, 0.0) + took
+        # Lanes are under way at once: the longest of them is what lasts.
+        return lanes.pop("") + max(lanes.values(), default=0.0)
 
 
 def learned(history: Iterable[Mapping[str, Any]]) -> Pace:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Self
 
 from reconciler.core.exposure import Pace
@@ -13,8 +14,6 @@ from reconciler.core.order import Job, first_out, last_in
 from reconciler.core.resource import Declaration, Key, Need, Resource
 
 if TYPE_CHECKING:
-    import networkx
-
     from reconciler.core.plan import Direction
 
 
@@ -108,8 +107,8 @@ class Graph:
         self.declarations[key] = declaration
 
     def _needs(self, resource: Resource) -> tuple[Need, ...]:
-        named = [*resource.requires(), *(Need(after.key, after.because) for after in resource.after)]
-        merged: dict[Key, str] = {}
+        named = [*resource.requires(), *(Need(after.key, after.because, after.must) for after in resource.after)]
+        merged: dict[Key, Need] = {}
         for need in named:
             if need.key == resource.key:
                 self.faults.append(
@@ -120,9 +119,11 @@ class Graph:
                 do = "declare it, or remove it from `after`"
                 self.faults.append(GraphFault(resource.key, what, do, missing=need.key))
             else:
-                self._check_phases(resource, self.declarations[need.key].resource)
-                merged.setdefault(need.key, need.because)
-        return tuple(Need(key, because) for key, because in merged.items())
+                if need.must:
+                    self._check_phases(resource, self.declarations[need.key].resource)
+                known = merged.setdefault(need.key, need)
+                merged[need.key] = known._replace(must=known.must or need.must)
+        return tuple(merged.values())
 
     def _check_phases(self, resource: Resource, needed: Resource) -> None:
         missing = resource.during - needed.during
@@ -137,25 +138,32 @@ class Graph:
             )
 
     def _sort(self) -> tuple[Key, ...]:
-        import networkx  # costs 0.2 s; only what needs an order pays it
+        """Return every key after what it needs, the one declared first where several are free; nothing where there is a cycle."""
+        position = {key: index for index, key in enumerate(self.declarations)}
+        missing = {key: len({need.key for need in needs}) for key, needs in self.needs.items()}
+        free = [position[key] for key in self.declarations if not missing[key]]  # in order, and so a heap
+        keys, found = list(self.declarations), []
+        while free:
+            key = keys[heappop(free)]
+            found.append(key)
+            for one in self.waits[key]:
+                missing[one.key] -= 1
+                if not missing[one.key]:
+                    heappush(free, position[one.key])
+        if len(found) == len(keys):
+            return tuple(found)
+        self._name_cycle()
+        return ()
+
+    def _name_cycle(self) -> None:
+        import networkx  # costs 0.2 s; only who made a mistake pays it
 
         graph: networkx.DiGraph[Key] = networkx.DiGraph()
-        graph.add_nodes_from(self.declarations)
         graph.add_edges_from((need.key, key) for key, needs in self.needs.items() for need in needs)
-        position = {key: index for index, key in enumerate(self.declarations)}
-        try:
-            return tuple(networkx.lexicographical_topological_sort(graph, key=position.__getitem__))
-        except networkx.NetworkXUnfeasible:
-            cycle = [edge[0] for edge in networkx.find_cycle(graph)]
-            path = " -> ".join([*reversed(cycle), cycle[-1]])
-            self.faults.append(
-                GraphFault(
-                    cycle[0],
-                    f"these resources require each other in a circle: {path}",
-                    "remove one `after` on that path",
-                )
-            )
-            return ()
+        cycle = [edge[0] for edge in networkx.find_cycle(graph)]
+        path = " -> ".join([*reversed(cycle), cycle[-1]])
+        what = f"these resources require each other in a circle: {path}"
+        self.faults.append(GraphFault(cycle[0], what, "remove one `after` on that path"))
 
 
 def dependents(needs: Mapping[Key, tuple[Need, ...]]) -> dict[Key, list[Need]]:
@@ -163,5 +171,5 @@ def dependents(needs: Mapping[Key, tuple[Need, ...]]) -> dict[Key, list[Need]]:
     out: dict[Key, list[Need]] = {key: [] for key in needs}
     for key, wanted in needs.items():
         for need in wanted:
-            out.setdefault(need.key, []).append(Need(key, need.because))
+            out.setdefault(need.key, []).append(Need(key, need.because, need.must))
     return out

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: ``90m``, ``8h``, ``2d``, or ISO 8601."""
+"""Lengths of time as people write them: ``90m``, ``8h``, ``2d``, or ISO 8601; and that times are written at all."""
 
 from __future__ import annotations
 
@@ -36,6 +36,17 @@ def spoken(length: timedelta) -> str:
     """Write a length of time as people do, to the minute: ``8h``, ``90m``."""
     minutes = int(length.total_seconds()) // 60
     return f"{minutes // 60}h" if minutes % 60 == 0 else f"{minutes}m"
+
+
+def written_out(such_as: str) -> BeforeValidator:
+    """Refuse a bare number where a day or a moment is wanted: it would be read as seconds since 1970."""
+
+    def check(value: object) -> object:
+        if isinstance(value, int | float):
+            raise ValueError(f"write {such_as}")
+        return value
+
+    return BeforeValidator(check)
 
 
 def _some(length: timedelta) -> timedelta:

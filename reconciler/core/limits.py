@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from reconciler.core.errors import NeedsPerson, UnsafePlan
 from reconciler.core.exposure import about
+from reconciler.core.lengths import written_out
 from reconciler.core.plan import Change, Intent, Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Key
@@ -35,18 +36,13 @@ class Approval(BaseModel):
     plan: Sha256 | None = Field(
         None, description="Digest of the steps, as `plan` shows it: the approval holds for exactly these steps."
     )
-    until: AwareDatetime | None = Field(
-        None,
-        description="When the approval lapses, with a time zone.",
-        examples=["2026-11-20T22:00:00+01:00"],
+    until: Annotated[AwareDatetime, written_out("date, time and zone, such as 2026-11-20T22:00:00+01:00")] | None = (
+        Field(
+            None,
+            description="When the approval lapses, with a time zone.",
+            examples=["2026-11-20T22:00:00+01:00"],
+        )
     )
-
-    @field_validator("until", mode="before")
-    @classmethod
-    def _is_written_out(cls, value: object) -> object:
-        if isinstance(value, int | float):  # would be read as seconds since 1970
-            raise ValueError("write date, time and zone, such as 2026-11-20T22:00:00+01:00")
-        return value
 
 
 AnyApproval = ApprovalName | Approval

@@ -11,6 +11,7 @@ from reconciler.core.conflict import Conflict, asked, conflicts, keeping
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
 from reconciler.core.exposure import Exposure
 from reconciler.core.graph import Graph
+from reconciler.core.looks import Reading
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.query import Query, Recall, Rows
 from reconciler.core.resource import After, Declaration, Difference, Key, Need, Resource, differences
@@ -203,7 +204,7 @@ def build(
     phase: Phase,
     intents: Mapping[Key, Intent],
     observations: Mapping[Key, Observation],
-    recall: Callable[[Recall], Rows],
+    reading: Reading,
 ) -> Plan:
     """Turn observations into a plan.
 
@@ -211,14 +212,12 @@ def build(
 
     Args:
         observations: Answers to each resource's queries; those to ``Recall`` are ignored and asked again.
-        recall: Answers from the journal.
     """
     overlay: dict[str, Json] = {}
     found: dict[Key, Finding] = {}
+    foreseen = replace(reading, recall=lambda query: _overlaid(reading.recall(query), query, overlay))
     for key in walk_order(graph, intents):
-        found[key] = examine(
-            graph, key, intents[key], observations[key], lambda query: _overlaid(recall(query), query, overlay)
-        )
+        found[key] = examine(graph, key, intents[key], observations[key], foreseen)
         if (change := found[key].change) is not None:
             overlay.update({note.key: note.value for note in _notes(change)})
     return Plan(
@@ -232,16 +231,14 @@ def build(
     )
 
 
-def examine(
-    graph: Graph, key: Key, intent: Intent, observation: Observation, recall: Callable[[Recall], Rows]
-) -> Finding:
+def examine(graph: Graph, key: Key, intent: Intent, observation: Observation, reading: Reading) -> Finding:
     """Compare one resource with what was observed."""
     if observation.error is not None:
         return Finding(error=observation.error)
     wanted = intent.wanted
     observed = None
     try:
-        observed = wanted.parse(*answered(wanted.queries(), observation.answers, recall))
+        observed = reading.read(wanted, answered(wanted.queries(), observation.answers, reading.recall))
         differs = differences(wanted, observed)
         if not differs:
             return Finding(observed)
@@ -313,5 +310,7 @@ def _notes(change: Change) -> list[Note]:
 
 def _overlaid(rows: Rows, query: Recall, overlay: Mapping[str, Json]) -> Rows:
     planned = {key: value for key, value in overlay.items() if key.startswith(query.prefix)}
+    if not planned:
+        return rows
     kept = tuple(row for row in rows if row["key"] not in planned)
     return kept + tuple({"key": key, "value": value} for key, value in planned.items())

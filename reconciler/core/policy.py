@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
+
+from reconciler.core.lengths import written_out
 
 
 class Ignoring(BaseModel):
@@ -14,17 +16,10 @@ class Ignoring(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     because: str = Field(min_length=1, description="Why; every report says it.")
-    until: date = Field(
+    until: Annotated[date, written_out("a day, such as 2026-12-31")] = Field(
         description="The last day on which it is ignored, in UTC. After that it is as if this were not written.",
         examples=["2026-12-31"],
     )
-
-    @field_validator("until", mode="before")
-    @classmethod
-    def _is_written_out(cls, value: object) -> object:
-        if isinstance(value, int | float):  # would be read as seconds since 1970
-            raise ValueError("write a day, such as 2026-12-31")
-        return value
 
     @property
     def ends(self) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
@@ -58,6 +58,19 @@ class AsksTogether(Protocol):
         ...
 
 
+@runtime_checkable
+class DoesTogether(Protocol):
+    """A world in which effects on different hosts may be under way at the same time."""
+
+    def do_together(self, works: Sequence[Callable[[], None]]) -> None:
+        """Do several pieces of work at the same time, and return when each has ended.
+
+        Raises:
+            BaseException: What the first of them raised, in their order, once all have ended.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Obligation:
     """An open promise to put something back.
@@ -90,8 +103,8 @@ class Obligation:
 class Journal(Protocol):
     """The memory that must survive a crash. Every write is synced before it returns."""
 
-    def facts(self, prefix: str) -> dict[str, Json]:
-        """Return facts whose key starts with ``prefix``."""
+    def facts(self, prefix: str) -> Mapping[str, Json]:
+        """Return facts whose key starts with ``prefix``, in the order of their keys. Nobody changes a fact that was returned."""
         ...
 
     def note(self, facts: Mapping[str, Json], at: datetime) -> None:
@@ -128,8 +141,20 @@ class Journal(Protocol):
         """Append to the history."""
         ...
 
-    def history(self) -> Sequence[Json]:
-        """Return the history, oldest first: ``{"at": iso, "event": str, ...detail}``."""
+    def history(self, after: int = 0) -> Sequence[Json]:
+        """Return the history, oldest first: ``{"id": int, "at": iso, "event": str, ...detail}``.
+
+        Args:
+            after: Only entries with a higher id.
+        """
+        ...
+
+    def steps(self, latest: int, key: Key = "") -> Sequence[Json]:
+        """Return the latest steps of the history, oldest first; where a key is given, those of that resource."""
+        ...
+
+    def forget_steps(self, before: datetime) -> None:
+        """Drop steps from before this moment from the history, but none about what is still to be put back."""
         ...
 
     def sight(self, sightings: Sequence[Sighting]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,8 @@ Row = Mapping[str, object]
 * of a native ``Command``: ``{"line": str}`` per line of standard output, then ``{"error": str}`` per line of standard error, and last ``{"exit_code": int}``;
 * of a ``Recall``: ``{"key": str, "value": JSON value}`` per fact.
 """
-Rows = tuple[Row, ...]
+Rows = Sequence[Row]
+"""Rows of one answer, in its order; never changed. Those of a ``Search`` may be a ``core.table.Table``."""
 
 
 @dataclass(frozen=True, slots=True)

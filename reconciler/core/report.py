@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -17,6 +17,7 @@ from reconciler.core.plan import Change, Direction, Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Key
 from reconciler.core.values import Phase
+from reconciler.core.verdicts import Verdict
 
 Status = Literal["unchanged", "changed", "failed", "skipped", "waiting"]
 
@@ -32,6 +33,8 @@ class Outcome:
         because: The requirement that made it be skipped.
         lapsed: When its lease ended; it went back for that reason, although the phase wants it.
         edits: What somebody else had changed after us, and where and when, as far as it is known.
+        verdicts: How it stands with each thing of a collection.
+        remarks: What a person should know, though it is no difference.
     """
 
     key: Key
@@ -43,6 +46,8 @@ class Outcome:
     because: str = ""
     lapsed: datetime | None = None
     edits: tuple[Conflict, ...] = ()
+    verdicts: Sequence[Verdict] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,24 @@ class Report:
     drifts: tuple[Drift, ...] = ()
     graph: Graph | None = None  # what a page draws; None where a report has no picture
     fenced: Mapping[str, str] = field(default_factory=dict)  # hosts that keep the writer's number, and why
+
+    @property
+    def verdicts(self) -> dict[Key, Sequence[Verdict]]:
+        """How it stands with each thing of each collection, as last observed."""
+        if self.plan is not None:
+            found = {key: resource.verdicts(resource) for key, resource in self.plan.observed.items()}
+        else:
+            found = {outcome.key: outcome.verdicts for outcome in self.outcomes}
+        return {key: verdicts for key, verdicts in found.items() if verdicts}
+
+    @property
+    def remarks(self) -> dict[Key, tuple[str, ...]]:
+        """What a person should know of each resource, as last observed, though it is no difference."""
+        if self.plan is not None:
+            found = {key: resource.remarks(resource) for key, resource in self.plan.observed.items()}
+        else:
+            found = {outcome.key: outcome.remarks for outcome in self.outcomes}
+        return {key: remarks for key, remarks in found.items() if remarks}
 
     @property
     def exit_code(self) -> ExitCode:

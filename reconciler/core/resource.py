@@ -15,11 +15,14 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from reconciler.core.edit import Edit
+from reconciler.core.errors import ReconcileError
 from reconciler.core.lengths import Length
 from reconciler.core.policy import OnDrift
 from reconciler.core.query import Query, Rows
 from reconciler.core.steps import Step
 from reconciler.core.values import ALL, Phase
+from reconciler.core.verdicts import Verdict
+from reconciler.core.windows import Window
 
 R = TypeVar("R", bound="Resource")
 OnConflict = Literal["restore", "keep", "ask"]
@@ -34,6 +37,9 @@ class After(BaseModel):
 
     key: Key = Field(description="Key of the resource that must be in place first, `kind/identity/...`.")
     because: str = Field("declared in `after`", description="Why; shown by plan and graph.")
+    must: bool = Field(
+        True, description="False where it only comes first: what it could not do is no reason to leave this one undone."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -51,10 +57,15 @@ class After(BaseModel):
 
 
 class Need(NamedTuple):
-    """What must be in place before a resource, and why."""
+    """What comes before a resource, and why.
+
+    Attributes:
+        must: It has to be in place as well; otherwise only its turn comes first.
+    """
 
     key: Key
     because: str
+    must: bool = True
 
 
 class Difference(NamedTuple):
@@ -76,6 +87,7 @@ class Resource(BaseModel, ABC):
         unknowable: Fields in which None was read says that nothing is known, not that nothing is there.
         typical_s: How many seconds the longest sort of its steps takes, until that was measured.
         renews: Fields that time alone makes differ (a deadline that is pushed forward): such a difference is no drift.
+        passes: How often it is gone on with in one round, as long as each pass brings it nearer or tries something else.
         barrier: True for what settles after its requirements moved in either direction (a restart); it has no baseline.
     """
 
@@ -89,6 +101,7 @@ class Resource(BaseModel, ABC):
     unknowable: ClassVar[tuple[str, ...]] = ()
     together: ClassVar[tuple[str, ...]] = ()
     renews: ClassVar[tuple[str, ...]] = ()
+    passes: ClassVar[int] = 6
 
     kind: str
     ensure: Literal["present", "absent"] = Field("present", description="Whether the thing shall exist.")
@@ -119,6 +132,10 @@ class Resource(BaseModel, ABC):
         None,
         description="How long it may stay after our first change, such as `8h`. Past that `apply` and `watch` put it back "
         "whatever the phase, and it waits for a person before it is set again.",
+    )
+    windows: tuple[Window, ...] = Field(
+        (),
+        description="When it may be changed, by `apply` as well; at any time where none is given. What goes back does not wait for one.",
     )
     weakens: str = Field(
         "", description="What this setting weakens while it is in place; empty where it weakens nothing."
@@ -202,6 +219,14 @@ class Resource(BaseModel, ABC):
             UnexpectedAnswer: They cannot be read so. Unknown is never absent.
         """
 
+    def reread(self, before: Self, old: Sequence[Rows], *answers: Rows) -> Self:
+        """Return what ``parse`` would, knowing what it made of older answers. Only what holds many things has a use for that.
+
+        Args:
+            before: What was made of ``old``, the answers of an earlier look.
+        """
+        return self.parse(*answers)
+
     @abstractmethod
     def steps(self, observed: Self, differs: frozenset[str]) -> tuple[Step, ...]:
         """Return what closes the gap from ``observed`` to ``self``; ``differs`` holds field names, ``ensure`` included.
@@ -238,9 +263,36 @@ class Resource(BaseModel, ABC):
         """Return facts (key -> JSON object) to keep once a change to this state was read back."""
         return {}
 
+    def proven(self, observed: Self) -> Mapping[str, Mapping[str, Any]]:
+        """Return facts to keep after a change although not everything is as wanted: about the parts of a collection that are."""
+        return {}
+
+    def verdicts(self, observed: Self) -> Sequence[Verdict]:
+        """Return how it stands with each of the things that a collection holds; nothing where it is one thing."""
+        return ()
+
+    def remarks(self, observed: Self) -> tuple[str, ...]:
+        """Return what a person should know of what was observed, and that is no difference; a line each."""
+        return ()
+
     def learns(self, step: Step, rows: Rows) -> Mapping[str, Mapping[str, Any]]:
         """Return facts to keep from what a step answered (the log of a run)."""
         return {}
+
+    def in_vain(self, step: Step, rows: Rows) -> bool:
+        """Whether what a step answered leaves the steps behind it without a purpose: then they are not sent."""
+        return False
+
+    def fails(self, step: Step, error: ReconcileError) -> Mapping[str, Mapping[str, Any]]:
+        """Return facts to keep from a step that failed.
+
+        Where there are any the work on this resource goes on: what is observed next decides, and may be to clear up.
+        """
+        return {}
+
+    def ended(self, observed: Self) -> ReconcileError | None:
+        """Return why there is no use in going on in this round, once something was sent in it."""
+        return None
 
 
 def danger(weakens: str, weight: int | None) -> int:

@@ -38,6 +38,20 @@ class SecretRef(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Generated:
+    """A password that is made up when it is first needed, lives in memory alone, and is forgotten when the run ends.
+
+    Attributes:
+        name: Tells several apart; what is logged on with in one run.
+    """
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"<secret generated:{self.name}>"
+
+
+@dataclass(frozen=True, slots=True)
 class CredentialPart:
     """The username or the password of a credential that the state file names; looked up only where it is sent."""
 

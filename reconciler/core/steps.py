@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reconciler.core.query import Argument, Command, show
+from reconciler.core.secret import Generated
 
-Values = tuple[str | bytes, ...]
+Values = tuple[str | bytes | Generated, ...]
+"""Of an attribute; a generated password is put in its place where it is sent, in the form that ``unicodePwd`` takes."""
 
 REPLACED_WHOLE = ("ntsecuritydescriptor", "pwdlastset")
 """Attributes that are written without naming the old value: that any other way is accepted is documented nowhere."""
@@ -42,7 +44,7 @@ class AttributeChange:
             raise ValueError(f"{self.attribute} is replaced without its old value: delete that and add the new one")
 
     def __str__(self) -> str:
-        shown = ", ".join(f"<{len(v)} bytes>" if isinstance(v, bytes) else v for v in self.values)
+        shown = ", ".join(f"<{len(v)} bytes>" if isinstance(v, bytes) else str(v) for v in self.values)
         return f"{self.operation} {self.attribute}: {shown}" if shown else f"{self.operation} {self.attribute}"
 
 
@@ -105,6 +107,8 @@ class RunTask:
     Attributes:
         credential: Name in the state file of the account whose logon it is.
         log: Path of a log file to read when the program has ended; empty for none.
+        about: What tells this run from others by the same name, where that matters: one that still runs and is about something
+            else is waited for, and then this one is started; where it is the same it is waited for in place of this one.
     """
 
     host: str
@@ -114,12 +118,32 @@ class RunTask:
     credential: str
     log: str = ""
     timeout_s: float = 3600.0
+    about: str = ""
 
     def __str__(self) -> str:
         return f"run as {self.credential}: {self.program} " + " ".join(show(argument) for argument in self.arguments)
 
 
-Effect = AddEntry | ModifyEntry | DeleteEntry | Command | CopyFile | Restart | RunTask
+@dataclass(frozen=True, slots=True)
+class LogOn:
+    """Log on to a domain with a generated password, to see whether it works, and log off at once.
+
+    Whatever comes of it is an answer, one row: ``{"way": "kerberos" or "ldap", "code": str, "message": str}``. The code is empty
+    where the domain let the account in, else the name of the Kerberos error or the hexadecimal logon error of an LDAP bind.
+
+    Attributes:
+        account: Its sAMAccountName.
+    """
+
+    domain: str
+    account: str
+    password: Generated
+
+    def __str__(self) -> str:
+        return f"log on to {self.domain} as {self.account} with {self.password}"
+
+
+Effect = AddEntry | ModifyEntry | DeleteEntry | Command | CopyFile | Restart | RunTask | LogOn
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +155,23 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Portion:
+    """How far a step brings a long piece of work.
+
+    Attributes:
+        before: How many are done when it begins.
+        size: How many it does.
+        whole: How many there are.
+        of: What is counted, in the plural.
+    """
+
+    before: int
+    size: int
+    whole: int
+    of: str = "accounts"
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One effect and what surrounds it.
 
@@ -139,12 +180,19 @@ class Step:
         says: One line for people.
         notes: Facts committed to the journal *before* the effect is sent, so that a crash cannot lose them.
         risk: Name of the approval without which it is not sent; empty for none.
+        portion: What part of a longer piece of work it is; None where it is none.
+        apart: Those after it do not build on it: they are sent even where it was refused.
+        lane: Steps of different lanes, one after the other in the tuple, may be under way at once: none builds on one of
+            another lane. Those of one lane go in their order; one without a lane waits for everything before it.
     """
 
     effect: Effect
     says: str = ""
     notes: tuple[Note, ...] = field(default=())
     risk: str = ""
+    portion: Portion | None = None
+    apart: bool = False
+    lane: str = ""
 
     def __str__(self) -> str:
         return self.says or str(self.effect)

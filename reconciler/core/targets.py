@@ -87,6 +87,10 @@ class Host(_Part):
     address: DnsName | None = Field(None, description="Its DNS name. Give this or `role`.")
     role: Literal["pdc-emulator"] | None = Field(None, description="Found over LDAP at every run.")
     credential: Name | None = Field(None, description="Another credential than the domain's.")
+    member_server: bool = Field(
+        False,
+        description="It is no controller of its domain. Only asked of hosts that run ADMT: it migrates no SIDs there.",
+    )
     winrm: Winrm = Field(default_factory=lambda: Winrm.model_validate({}))
     audit_words: AuditWords = Field(default_factory=lambda: AuditWords.model_validate({}))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import uuid
+from functools import lru_cache
 from typing import Any, Literal, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -14,6 +15,8 @@ from pydantic_core import CoreSchema, core_schema
 Phase = Literal["prepare", "migrate", "complete"]
 PHASES: tuple[Phase, ...] = ("prepare", "migrate", "complete")
 ALL: frozenset[Phase] = frozenset(PHASES)
+CACHED = 1 << 16
+"""How many DNs, and accounts, are kept as they were read: more than two domains of ten thousand users each need."""
 
 
 class _Canonical(str):
@@ -59,6 +62,8 @@ class _Canonical(str):
 
 def split_unescaped(text: str, separator: str) -> list[str]:
     """Split at ``separator`` wherever a backslash does not protect it; escapes are kept."""
+    if "\\" not in text:
+        return text.split(separator)
     parts, current, escaped = [], "", False
     for char in text:
         if escaped:
@@ -77,6 +82,8 @@ def split_unescaped(text: str, separator: str) -> list[str]:
 
 def unescape(value: str) -> str:
     """Undo RFC 4514 escapes in one attribute value (``\\,`` and ``\\C3\\BC``)."""
+    if "\\" not in value:
+        return value
     out = bytearray()
     i = 0
     while i < len(value):
@@ -113,6 +120,12 @@ def _stripped(value: str) -> str:
     return text + " " if backslashes % 2 and value.rstrip() != value else text
 
 
+@lru_cache(CACHED)
+def _canonical_dn(text: str) -> str:
+    """Spell a DN as it is compared; a population of accounts compares the same ones at every look."""
+    return ",".join(f"{name}={escape_rdn(value.casefold())}" for name, value in Dn(text).rdns())
+
+
 class Dn(_Canonical):
     """A distinguished name; attribute types and values compare without case, escapes do not matter."""
 
@@ -132,7 +145,7 @@ class Dn(_Canonical):
         return tuple((name.strip().upper(), unescape(_stripped(value))) for name, _, value in pairs)
 
     def canonical(self) -> str:
-        return ",".join(f"{name}={escape_rdn(value.casefold())}" for name, value in self.rdns())
+        return _canonical_dn(str(self))
 
     @property
     def parent(self) -> Dn:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from pydantic import SecretStr
 
 from reconciler.core.query import Argument
-from reconciler.core.secret import CredentialPart, SecretRef, Template
+from reconciler.core.secret import CredentialPart, Generated, SecretRef, Template
+from reconciler.core.steps import AddEntry, Values
 from reconciler.core.targets import Targets
+from reconciler.edge.generated import unicode_pwd
 
 
 class Vault(Protocol):
     """What opens references to secrets."""
 
-    def reveal(self, ref: SecretRef) -> SecretStr:
-        """Return the value.
+    def reveal(self, ref: SecretRef | Generated) -> SecretStr:
+        """Return the value; a generated one is made up when it is first asked for.
 
         Raises:
             SecretUnavailable: The reference points at nothing that can be read.
         """
+        ...
+
+    def forget_generated(self) -> None:
+        """Forget every generated password."""
         ...
 
     def scrub(self, text: str) -> str:
@@ -69,6 +75,22 @@ class Accounts:
         credential = self._targets.credentials[name]
         return Account(name, credential.username, SecretStr(self._open(credential.password)))
 
+    def generated(self, domain: str, name: str, password: Generated) -> Account:
+        """Open the logon of an account whose password was generated."""
+        username = f"{self._targets.domains[domain].netbios}\\{name}"
+        return Account(str(password), username, self._vault.reveal(password))
+
+    def opened(self, effect: AddEntry) -> AddEntry:
+        """Return an entry with generated passwords in their places."""
+        return replace(effect, attributes=tuple((name, self._values(values)) for name, values in effect.attributes))
+
+    def _values(self, values: Values) -> Values:
+        return tuple(unicode_pwd(self._open(value)) if isinstance(value, Generated) else value for value in values)
+
+    def forget_generated(self) -> None:
+        """Forget every generated password."""
+        self._vault.forget_generated()
+
     def plain(self, value: Argument) -> object:
         """Return an argument with every reference replaced by its value; lists for tuples, dicts for mappings."""
         if isinstance(value, SecretRef):
@@ -91,7 +113,7 @@ class Accounts:
         credential = self._targets.credentials[part.credential]
         return credential.username if part.part == "username" else self._open(credential.password)
 
-    def _open(self, ref: SecretRef) -> str:
+    def _open(self, ref: SecretRef | Generated) -> str:
         return self._vault.reveal(ref).get_secret_value()
 
 

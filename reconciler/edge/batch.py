@@ -13,9 +13,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pypsrp.complex_objects import ErrorRecord, GenericComplexObject
-
-from reconciler.edge.psrp_session import Answer, Statement
+from reconciler.edge.psrp_statement import Answer, Statement
 
 MOST = 40
 """Commands in one message: each takes up to 2 KB of it, and Windows takes 500 KB."""
@@ -74,6 +72,8 @@ class Batch:
 
 
 def _part(items: Sequence[object]) -> Answer | None:
+    from pypsrp.complex_objects import ErrorRecord
+
     if any(_is_unread_error(item) for item in items):
         return None
     errors = tuple(item for item in items if isinstance(item, ErrorRecord))
@@ -85,4 +85,6 @@ def _is_word(item: object, word: str) -> bool:
 
 
 def _is_unread_error(item: object) -> bool:
+    from pypsrp.complex_objects import GenericComplexObject
+
     return isinstance(item, GenericComplexObject) and any(name.endswith("ErrorRecord") for name in item.types)

@@ -14,6 +14,7 @@ from ldap3.core.exceptions import LDAPException
 
 from reconciler.core.errors import AuthenticationFailed, ReconcileError, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Rows, Search
+from reconciler.core.secret import Generated
 from reconciler.core.steps import AddEntry, AttributeChange, DeleteEntry, ModifyEntry, Values
 from reconciler.core.values import Dn
 from reconciler.edge import ldap_errors
@@ -295,7 +296,9 @@ def grouped(changes: tuple[AttributeChange, ...]) -> dict[str, list[tuple[str, l
 
 
 def _raw(values: Values) -> Iterator[bytes]:
-    return (value if isinstance(value, bytes) else value.encode() for value in values)
+    for value in values:
+        assert not isinstance(value, Generated)  # opened before; a reference is never sent in place of a password
+        yield value if isinstance(value, bytes) else value.encode()
 
 
 def _text(values: object) -> str:

@@ -7,7 +7,7 @@ takeover the newer one replaces the older one before the host is so much as look
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Protocol
@@ -41,7 +41,7 @@ class Register(Protocol):
         """Raise JournalError where this is no longer the writer."""
         ...
 
-    def facts(self, prefix: str) -> dict[str, Json]:
+    def facts(self, prefix: str) -> Mapping[str, Json]:
         """Return facts whose key starts with ``prefix``."""
         ...
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from reconciler.core.errors import Fenced, Refused
 from reconciler.core.query import Command
 from reconciler.edge.psrp_errors import Failure, refused
-from reconciler.edge.psrp_session import Answer
+from reconciler.edge.psrp_statement import Answer
 from reconciler.edge.psrp_values import to_rows
 
 NO_VALUE = ("PathNotFound", "System.Management.Automation.PSArgumentException")

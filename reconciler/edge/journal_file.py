@@ -18,6 +18,7 @@ from reconciler.core.drift import Sighting
 from reconciler.core.errors import JournalError
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.resource import Key
+from reconciler.edge.journal_facts import FactCache
 from reconciler.edge.journal_schema import VERSION
 from reconciler.edge.journal_storage import (
     BUSY_TIMEOUT_MS,
@@ -46,6 +47,11 @@ _MARK = (
     " WHERE key = ? AND closed_at IS NULL AND changed_at IS NULL"
 )
 _UNTIL = "UPDATE obligations SET wanted_until = ? WHERE key = ? AND closed_at IS NULL AND changed_at IS NOT NULL"
+_HISTORY = "SELECT id, at, event, detail FROM history"
+_OLD_STEPS = (
+    "event = 'step' AND at < ? "
+    "AND json_extract(detail, '$.key') NOT IN (SELECT key FROM obligations WHERE closed_at IS NULL)"
+)
 _OBLIGATION = (
     "SELECT key, declared, baseline, requires, weakens, seen_at, changed_at, closed_at, wanted_until, forecast_s"
     " FROM obligations"
@@ -67,22 +73,31 @@ class JournalFile:
         epoch: The number of this writer; 0 where it only reads.
     """
 
-    def __init__(self, path: Path, connection: apsw.Connection, lock: WriterLock | None, epoch: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: apsw.Connection,
+        lock: WriterLock | None,
+        epoch: int = 0,
+        facts: FactCache | None = None,
+    ) -> None:
         """Use ``open`` or ``read_only``."""
         self.path = path
         self.epoch = epoch
         self._connection = connection
+        self._facts = facts or FactCache()
         self._lock = lock
         self._turn = threading.RLock()
 
     @classmethod
-    def open(cls, path: Path, state_name: str, *, holder: str) -> Self:
+    def open(cls, path: Path, state_name: str, *, holder: str, facts: FactCache | None = None) -> Self:
         """Open for writing, create it if need be, and be its only writer.
 
         Args:
             path: The file; its directory is made 0700.
             state_name: Whose journal it is; a journal of another state is refused.
             holder: What a second writer is told, such as the command.
+            facts: Kept from one writer of this process to its next, which then reads only what it does not know.
 
         Raises:
             JournalError: Another writer holds it, others could tamper with it, it is damaged, or not ours.
@@ -94,14 +109,15 @@ class JournalFile:
             with translated(path), naming(lock.took_over, path):
                 prepare_file(path)
                 connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
-                configure(connection, path)
+                known = facts is not None and facts.follow(connection, _identity(path))
+                configure(connection, path, known=known)
                 migrate(connection, path)
                 epoch = claim(connection, path, state_name, lock)
             lock.settle()
         except BaseException:
             lock.release()
             raise
-        return cls(path, connection, lock, epoch)
+        return cls(path, connection, lock, epoch, facts)
 
     @classmethod
     def read_only(cls, path: Path) -> Self:
@@ -134,6 +150,9 @@ class JournalFile:
     def shut(self) -> None:
         """Close the file and give the lock up."""
         with self._turn:
+            if self._lock is not None:
+                with suppress(OSError, apsw.Error):
+                    self._facts.rest(self._connection, _identity(self.path))
             self._connection.close()
             if self._lock is not None:
                 self._lock.release()
@@ -168,16 +187,21 @@ class JournalFile:
             raise JournalError("this journal was opened for reading only", where=str(self.path))
         self._lock.check()
 
-    def facts(self, prefix: str) -> dict[str, Json]:
+    def facts(self, prefix: str) -> Mapping[str, Json]:
         """Return facts whose key starts with ``prefix``."""
-        rows = self._rows("SELECT key, value FROM facts WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key", prefix)
-        return {key: json.loads(value) for key, value in rows}
+        with self._turn, translated(self.path):
+            return self._facts.below(self._connection, prefix)
 
     def note(self, facts: Mapping[str, Json], at: datetime) -> None:
         """Keep facts, all or none; a later one of the same key replaces the earlier."""
-        rows = [(key, _json(value), _time(at)) for key, value in facts.items()]
-        if rows:
-            self._write(_NOTE, rows)
+        written, when = {key: _json(value) for key, value in facts.items()}, _time(at)
+        with self._turn:
+            try:
+                self._write(_NOTE, [(key, value, when) for key, value in written.items()])
+            except BaseException:
+                self._facts.forget()  # nobody knows whether it was kept
+                raise
+            self._facts.took(written)
 
     def keep_baseline(self, obligation: Obligation) -> None:
         """Keep a baseline unless one is open for this key: the first one wins until it is closed."""
@@ -217,10 +241,20 @@ class JournalFile:
         """Append to the history."""
         self._write("INSERT INTO history (at, event, detail) VALUES (?, ?, ?)", [(_time(at), event, _json(detail))])
 
-    def history(self) -> Sequence[Json]:
-        """Return the history, oldest first: ``{"at": iso, "event": str, ...detail}``."""
-        rows = self._rows("SELECT at, event, detail FROM history ORDER BY id")
-        return [{"at": at, "event": event, **_beside(json.loads(detail))} for at, event, detail in rows]
+    def history(self, after: int = 0) -> Sequence[Json]:
+        """Return the history, oldest first: ``{"id": int, "at": iso, "event": str, ...detail}``."""
+        return [_entry(row) for row in self._rows(f"{_HISTORY} WHERE id > ? ORDER BY id", after)]
+
+    def steps(self, latest: int, key: Key = "") -> Sequence[Json]:
+        """Return the latest steps, oldest first."""
+        which, values = ("AND json_extract(detail, '$.key') = ? ", (key,)) if key else ("", ())
+        rows = self._rows(f"{_HISTORY} WHERE event = 'step' {which}ORDER BY id DESC LIMIT ?", *values, latest)
+        return [_entry(row) for row in reversed(rows)]
+
+    def forget_steps(self, before: datetime) -> None:
+        """Drop steps from before this moment, but none about what is still to be put back; without any, nothing is written."""
+        if self._rows(f"SELECT 1 FROM history WHERE {_OLD_STEPS} LIMIT 1", _time(before)):  # noqa: S608
+            self._write(f"DELETE FROM history WHERE {_OLD_STEPS}", [(_time(before),)])  # noqa: S608
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Keep drifts, all or none: each replaces the open one of the same key and fields, or begins one."""
@@ -257,6 +291,11 @@ class JournalFile:
                 self._connection.executemany(statement, values)
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
 def _lock_path(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
@@ -285,8 +324,13 @@ def _sighting(row: tuple[Any, ...]) -> Sighting:
     )  # fmt: skip
 
 
+def _entry(row: tuple[Any, ...]) -> Json:
+    number, at, event, detail = row
+    return {"id": number, "at": at, "event": event, **_beside(json.loads(detail))}
+
+
 def _beside(detail: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in detail.items() if name not in ("at", "event")}
+    return {name: value for name, value in detail.items() if name not in ("id", "at", "event")}
 
 
 def _json(value: object) -> str:

@@ -52,6 +52,10 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE UNIQUE INDEX one_open_drift ON drifts (key, fields) WHERE closed_at IS NULL;
     """,
+    """
+    CREATE INDEX steps_of ON history (json_extract(detail, '$.key'), id) WHERE event = 'step';
+    CREATE INDEX steps_since ON history (at) WHERE event = 'step';
+    """,
 )
 """Never edit an entry that was released; append another."""
 

@@ -106,31 +106,39 @@ class Realms:
     """Tells libkrb5 where the KDCs of the declared domains are, for as long as this object is open.
 
     The environment variable KRB5_CONFIG is the only way to tell a library inside this process; a value that is set
-    already is left alone.
+    already is left alone. libkrb5 reads the file again when it changes, so that a domain of which nothing was known
+    at first can be added: without that, a moment without DNS would keep its hosts out of reach for good.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._kdcs: Mapping[str, tuple[str, ...]] = {}
 
-    @property
-    def declared(self) -> bool:
-        """Whether nothing is left to declare."""
-        return self._directory is not None or bool(os.environ.get(KRB5_CONFIG))
+    def know(self, domains: Iterable[str]) -> bool:
+        """Whether nothing is left to declare about domains, given by DNS name."""
+        return self._users_own or all(self._kdcs.get(domain) for domain in domains)
 
     def declare(self, kdcs: Mapping[str, Iterable[str]]) -> None:
-        """Write the configuration once.
+        """Write the configuration, or add to it.
 
         Args:
             kdcs: Addresses of KDCs by DNS name of the domain; none leaves finding them to libkrb5.
         """
         with self._lock:
-            if self.declared or not kdcs:
+            if self._users_own or not kdcs:
                 return
-            self._directory = tempfile.TemporaryDirectory(prefix="reconcile-krb5-")
-            file = Path(self._directory.name, "krb5.conf")
-            file.write_text(configuration(kdcs), encoding="ascii")
-            os.environ[KRB5_CONFIG] = f"{file}:/etc/krb5.conf"
+            found = {domain: tuple(addresses) for domain, addresses in kdcs.items()}
+            known = found | {domain: addresses for domain, addresses in self._kdcs.items() if not found.get(domain)}
+            directory = self._directory or tempfile.TemporaryDirectory(prefix="reconcile-krb5-")
+            file = Path(directory.name, "krb5.conf")
+            whole = file.with_suffix(".new")
+            whole.write_text(configuration(known), encoding="ascii")
+            whole.replace(file)  # a logon in another thread reads the old one or the new one
+            if self._directory is None:
+                os.environ[KRB5_CONFIG] = f"{file}:/etc/krb5.conf"
+                self._directory = directory
+            self._kdcs = known  # last: who sees it logs on at once, in another thread
 
     def close(self) -> None:
         """Forget what was declared."""
@@ -139,7 +147,11 @@ class Realms:
                 os.environ.pop(KRB5_CONFIG, None)
                 with suppress(OSError):
                     self._directory.cleanup()
-                self._directory = None
+                self._directory, self._kdcs = None, {}
+
+    @property
+    def _users_own(self) -> bool:
+        return self._directory is None and bool(os.environ.get(KRB5_CONFIG))
 
 
 def configuration(kdcs: Mapping[str, Iterable[str]]) -> str:

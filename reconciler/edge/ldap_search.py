@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ldap3
-from ldap3.core.exceptions import LDAPAttributeError, LDAPInvalidDnError, LDAPInvalidFilterError, LDAPObjectClassError
+from ldap3.core.exceptions import (
+    LDAPAttributeError,
+    LDAPInvalidDnError,
+    LDAPInvalidFilterError,
+    LDAPObjectClassError,
+    LDAPSocketReceiveError,
+)
+from ldap3.core.results import RESULT_CODES
 from ldap3.protocol.microsoft import security_descriptor_control, show_deleted_control
 
 from reconciler.core.errors import Refused
-from reconciler.core.query import Row, Rows, Search
+from reconciler.core.query import Search
+from reconciler.core.table import Entry, Table
 from reconciler.edge import ldap_errors
+from reconciler.edge.ldap_ber import Columns, Malformed, Part, Result
+from reconciler.edge.ldap_pages import Request, drop, pages, written
 
 if TYPE_CHECKING:
     from ldap3 import Connection
 
-PAGE = 1000
-_PAGED_RESULTS = "1.2.840.113556.1.4.319"
-_RANGE = re.compile(r"^(?P<name>[^;]+);range=(?P<first>\d+)-(?P<last>\d+|\*)$", re.IGNORECASE)
 _SCOPES = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 
 # Raised before anything is sent: the request itself is wrong.
@@ -46,87 +53,94 @@ class NamingContexts:
         return base
 
 
-def search(connection: Connection, query: Search, base: str) -> Rows:
+def search(connection: Connection, query: Search, base: str) -> Table:
     """Run a search below the DN ``base`` and return all its rows.
 
     Raises:
         Refused: With the LDAP result name; not for a missing base where ``query.absent_ok``.
         LDAPException: The connection broke.
     """
-    return tuple(_row(connection, query, entry) for entry in _entries(connection, query, base))
+    columns, entries = _read(connection, query, base)
+    for row, parts in columns.parts.items():
+        entries[row] = _whole(connection, query, columns, entries[row], parts)
+    columns.parts.clear()
+    return Table(columns.places, entries)
 
 
-def _row(connection: Connection, query: Search, entry: Mapping[str, Any]) -> Row:
-    dn = str(entry["dn"])
-    values: dict[str, list[bytes]] = {}
-    for name, raw in entry["raw_attributes"].items():
-        # A long attribute comes twice: whole but empty, and as its first range.
-        values.setdefault(_plain_name(name), []).extend(_whole(connection, query, dn, name, raw or []))
-    return {"dn": dn, **{name: tuple(found) for name, found in values.items()}}
+def _read(connection: Connection, query: Search, base: str) -> tuple[Columns, list[Entry]]:
+    columns = Columns()
+    entries: list[Entry] = []
+    with closing(pages(connection, _request(connection, query, base))) as answer:
+        for page in answer:
+            if page.result.code == ldap_errors.NO_SUCH_OBJECT and query.absent_ok:
+                return Columns(), []
+            if page.result.code != 0:
+                raise ldap_errors.read_refused(query.domain, base, _described(page.result))
+            try:
+                for number, start in enumerate(page.entries, len(entries)):
+                    entries.append(columns.entry(page.buffer, start, number))
+            except Malformed as error:
+                drop(connection)
+                raise LDAPSocketReceiveError(f"the controller sent what cannot be read: {error}") from error
+    width = 1 + len(columns.places)
+    if any(len(entry) < width for entry in entries):  # those before an attribute came for the first time
+        entries = [entry + (None,) * (width - len(entry)) for entry in entries]
+    return columns, entries
 
 
-def _entries(connection: Connection, query: Search, base: str) -> Iterator[Mapping[str, Any]]:
-    cookie: bytes | None = None
-    while True:
-        entries, cookie = _page(connection, query, base, cookie)
-        yield from entries
-        if not cookie:
-            return
-
-
-def _page(
-    connection: Connection, query: Search, base: str, cookie: bytes | None
-) -> tuple[list[Mapping[str, Any]], bytes | None]:
-    paged = query.scope != "base"
+def _request(connection: Connection, query: Search, base: str) -> Request:
+    controls = [*(sd_flags(query.sd_flags) or []), *([show_deleted_control(criticality=True)] if query.deleted else [])]
     try:
-        connection.search(
-            base,
-            query.where,
-            search_scope=_SCOPES[query.scope],
-            attributes=list(query.attributes) or ldap3.NO_ATTRIBUTES,
-            controls=_controls(query),
-            paged_size=PAGE if paged else None,
-            paged_cookie=cookie,
-        )
+        return written(connection, base, query.where, _SCOPES[query.scope], query.attributes, controls or None)
     except MALFORMED as error:
         raise Refused(
             f"the search is malformed: {error}", target=query.domain, where=query.where, code="malformed"
         ) from error
-    result = connection.result
-    if result["result"] == ldap_errors.NO_SUCH_OBJECT and query.absent_ok:
-        return [], None
-    if result["result"] != 0:
-        raise ldap_errors.read_refused(query.domain, base, result)
-    # Continuation references (searchResRef) point at other servers; they are never followed.
-    entries = [entry for entry in connection.response or () if entry["type"] == "searchResEntry"]
-    answered = (result.get("controls") or {}).get(_PAGED_RESULTS, {}) if paged else {}
-    return entries, (answered.get("value") or {}).get("cookie") or None
 
 
-def _controls(query: Search) -> list[Any] | None:
-    controls = [*(sd_flags(query.sd_flags) or []), *([show_deleted_control(criticality=True)] if query.deleted else [])]
-    return controls or None
+def _described(result: Result) -> Mapping[str, Any]:
+    """Return a result as ldap3 says it."""
+    name = RESULT_CODES.get(result.code, f"result {result.code}")
+    return {"result": result.code, "description": name, "message": result.message}
 
 
-def _whole(connection: Connection, query: Search, dn: str, name: str, values: list[bytes]) -> list[bytes]:
-    """Fetch the rest of an attribute that came in part (`member;range=0-1499`)."""
-    found = _RANGE.match(name)
-    whole = list(values)
-    while found is not None and found["last"] != "*":
-        rest = Search(
-            query.domain, dn, attributes=(f"{found['name']};range={int(found['last']) + 1}-*",), absent_ok=False
+def _whole(connection: Connection, query: Search, columns: Columns, entry: Entry, parts: Iterable[Part]) -> Entry:
+    """Return an entry with the rest of each attribute that came in part (``member;range=0-1499``)."""
+    whole = list(entry)
+    dn = str(entry[0], "utf-8")
+    for part in parts:
+        _begins(part, 0)
+        place = columns.places[part.name]
+        whole[place] += b"".join(_rest(connection, query, dn, part))
+    return tuple(whole)
+
+
+def _rest(connection: Connection, query: Search, dn: str, part: Part) -> Iterator[bytes]:
+    """Yield what follows a part, up to the end.
+
+    Raises:
+        LDAPSocketReceiveError: It does not follow: fewer values than there are would look like a change.
+    """
+    following = part
+    while following.last is not None:
+        first = following.last + 1
+        asked = Search(
+            query.domain, dn, attributes=(f"{part.name};range={first}-*",), absent_ok=False, deleted=query.deleted
         )
-        entries, _ = _page(connection, rest, dn, None)
-        parts = ((key, part) for entry in entries for key, part in entry["raw_attributes"].items())
-        name, part = next(((key, part) for key, part in parts if _plain_name(key) == found["name"].lower()), ("", []))
-        whole += part or []
-        found = _RANGE.match(name)
-    return whole
+        columns, entries = _read(connection, asked, dn)
+        if len(entries) != 1:
+            raise LDAPSocketReceiveError(f"the controller sent {len(entries)} entries for the rest of one")
+        found = [one for one in columns.parts.get(0, ()) if one.name == part.name]
+        if len(found) != 1:
+            raise LDAPSocketReceiveError(f"the controller sent nothing of {part.name} from value {first} on")
+        following = found[0]
+        _begins(following, first)
+        yield entries[0][columns.places[part.name]] or b""
 
 
-def _plain_name(name: str) -> str:
-    found = _RANGE.match(name)
-    return (found["name"] if found else name).lower()
+def _begins(part: Part, first: int) -> None:
+    if part.first != first:
+        raise LDAPSocketReceiveError(f"the controller sent values from {part.first} where {first} was asked for")
 
 
 def sd_flags(flags: int) -> list[Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,8 +13,14 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 _Schema = Mapping[str, Any]
 
 
+@cache
+def schema_of(model: type[BaseModel]) -> ModelSchema:
+    """Return the schema of a model, made only when an error needs it, and once: a watch reads a faulty file again and again."""
+    return ModelSchema(model)
+
+
 class ModelSchema:
-    """The schema of a model, made only when an error needs it."""
+    """The schema of a model; never changed once it is made."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         """Make the schema; a model that has none knows nothing."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from pypsrp.wsman import WSMan
+from typing import TYPE_CHECKING, Literal
 
 from reconciler.edge.accounts import Account
+
+if TYPE_CHECKING:
+    from pypsrp.wsman import WSMan
 
 CONNECT_TIMEOUT_S = 10
 OPERATION_TIMEOUT_S = 20
@@ -43,6 +44,8 @@ def open_wsman(gate: Gate, account: Account, principal: str) -> WSMan:
     Args:
         principal: The username to use where Kerberos is asked for.
     """
+    from pypsrp.wsman import WSMan
+
     https = gate.transport == "https"
     wsman = WSMan(
         gate.address,

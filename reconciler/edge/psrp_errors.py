@@ -5,11 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-
-import requests
-from pypsrp.exceptions import AuthenticationError, WinRMError, WinRMTransportError, WSManFaultError
+from typing import TYPE_CHECKING
 
 from reconciler.core.errors import AuthenticationFailed, Refused, UnexpectedAnswer, Unreachable, WorldError
+
+if TYPE_CHECKING:
+    from pypsrp.exceptions import WSManFaultError
 
 SHELL_NOT_FOUND = 2150858843
 ACCESS_DENIED = 5
@@ -50,6 +51,9 @@ def transport_error(error: BaseException, host: str, *, sent: bool) -> WorldErro
     Args:
         sent: Whether the command may have reached the host by the time of the error.
     """
+    import requests
+    from pypsrp.exceptions import AuthenticationError, WinRMError, WinRMTransportError, WSManFaultError
+
     causes = tuple(_causes(error))
     if (
         certificate := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)

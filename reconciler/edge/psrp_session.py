@@ -15,6 +15,7 @@ from pypsrp.wsman import WSMan
 
 from reconciler.core.errors import Refused, Unreachable
 from reconciler.edge.psrp_errors import TOO_MANY_SHELLS, transport_error
+from reconciler.edge.psrp_statement import Answer, Statement, TimedOut
 
 # Windows drops idle connections after about two minutes; with message encryption pypsrp never recovers from that.
 FRESH_S = 60.0
@@ -25,40 +26,11 @@ QUOTA_PATIENCE_S, QUOTA_PAUSE_S = 90.0, 1.0
 _RUNNING = PSInvocationState.RUNNING
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """One command with everything in it as pypsrp wants it, secrets included. Never shown.
-
-    Attributes:
-        merged: Its errors go to its output, as with ``2>&1``.
-    """
-
-    name: str
-    parameters: tuple[tuple[str, object], ...] = ()
-    arguments: tuple[object, ...] = ()
-    merged: bool = False
-
-    def __repr__(self) -> str:
-        return f"Statement({self.name!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a pipeline put out."""
-
-    output: Sequence[object]
-    errors: Sequence[object]
-
-
 @dataclass(slots=True)
 class _Open:
     wsman: WSMan
     pool: RunspacePool
     used: float
-
-
-class TimedOut(Unreachable):
-    """The host answers, but the command took too long: no reason to repeat it."""
 
 
 class Session:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from pypsrp.complex_objects import GenericComplexObject
-from pypsrp.serializer import TaggedValue
-
 from reconciler.core.query import Row, Rows
+
+if TYPE_CHECKING:
+    from pypsrp.complex_objects import GenericComplexObject
 
 DEEPEST = 8  # objects may refer to themselves
 
@@ -38,6 +39,8 @@ def to_host(value: object) -> object:
 def _integer(value: int) -> object:
     if value in _INT32:
         return int(value)
+    from pypsrp.serializer import TaggedValue
+
     if value in _INT64:
         return TaggedValue("I64", value)
     if value in _UINT64:
@@ -71,6 +74,8 @@ def plain(value: object, depth: int = 0) -> object:
         return {str(plain(key, depth + 1)): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item, depth + 1) for item in value]
+    from pypsrp.complex_objects import GenericComplexObject
+
     if isinstance(value, GenericComplexObject):
         return _object(value, depth)
     return str(value).lower() if isinstance(value, UUID) else str(value)

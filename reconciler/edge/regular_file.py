@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def read_regular(path: Path, limit: int, check: Callable[[os.stat_result], None]) -> bytes:
+def read_regular(path: Path, limit: int, check: Callable[[os.stat_result], None] = lambda status: None) -> bytes:
     """Return the content of a regular file, at most ``limit + 1`` bytes of it.
 
     Args:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-
-from pypsrp.wsman import WSMan
+from typing import TYPE_CHECKING
 
 from reconciler.core.errors import ReconcileError, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Command, Row, Rows, Search
@@ -17,8 +16,13 @@ from reconciler.edge.batch import MOST, Asked, Batch
 from reconciler.edge.guard import Guard
 from reconciler.edge.psrp_connection import Gate, open_wsman
 from reconciler.edge.psrp_errors import NATIVE_ERRORS, Failure, refused
-from reconciler.edge.psrp_session import Answer, Session, Statement, TimedOut
+from reconciler.edge.psrp_statement import Answer, Statement, TimedOut
 from reconciler.edge.psrp_values import plain, to_host, to_rows
+
+if TYPE_CHECKING:
+    from pypsrp.wsman import WSMan
+
+    from reconciler.edge.psrp_session import Session
 
 LAST_EXIT_CODE = Statement("Get-Variable", (("Name", "LASTEXITCODE"), ("ValueOnly", True)))
 
@@ -146,6 +150,8 @@ class Hosts:
             raise Unreachable(
                 f"the state file no longer says how to reach '{host}'", target=host, do="put it back under `hosts`"
             )
+        from reconciler.edge.psrp_session import Session  # pypsrp is half of what a run that asks no host would load
+
         declared = self._targets.hosts[host]
         credential = declared.credential or self._targets.domains[declared.domain].credential
 

@@ -17,7 +17,8 @@ from xml.sax.saxutils import escape
 from pydantic import SecretStr
 
 from reconciler.core.errors import SecretUnavailable
-from reconciler.core.secret import SecretRef
+from reconciler.core.secret import Generated, SecretRef
+from reconciler.edge import generated
 from reconciler.edge.regular_file import read_regular
 
 MAX_BYTES = 64 * 1024
@@ -32,28 +33,40 @@ class Secrets:
         self._base = base
         self._lock = threading.Lock()
         self._revealed: set[str] = set()
+        self._generated: dict[Generated, str] = {}
         self._pattern: re.Pattern[str] | None = None
 
-    def reveal(self, ref: SecretRef) -> SecretStr:
-        """Return the secret that a reference names.
+    def reveal(self, ref: SecretRef | Generated) -> SecretStr:
+        """Return the secret that a reference names; one that is generated is made up when it is first asked for.
 
         Raises:
             SecretUnavailable: There is none, it is empty, or others can read its file.
                 Names the place, never the content.
         """
-        if ref.file is not None:
+        if isinstance(ref, Generated):
+            with self._lock:
+                text = self._generated.setdefault(ref, generated.password())
+        elif ref.file is not None:
             text = _from_file(self._base, ref.file)
         elif ref.env is not None:
             text = os.environ.get(ref.env, "")
         else:
             text = _from_keyring(ref.keyring or "")
         if not text:
+            assert isinstance(ref, SecretRef)
             raise SecretUnavailable("a secret is missing or empty", where=_place(ref), do=_remedy(ref))
         with self._lock:
             if text not in self._revealed:
                 self._revealed.add(text)
                 self._pattern = None
         return SecretStr(text)
+
+    def forget_generated(self) -> None:
+        """Forget every generated password, for good: another run makes up others."""
+        with self._lock:
+            self._revealed -= set(self._generated.values())
+            self._generated.clear()
+            self._pattern = None
 
     def revealed(self) -> frozenset[str]:
         """Return every value revealed so far."""

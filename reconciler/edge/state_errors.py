@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.edge.model_schema import ModelSchema
+from reconciler.edge.model_schema import ModelSchema, schema_of
 from reconciler.edge.yaml_document import Document, Fault, Path, names_secret
 
 _EXPECTED = {
@@ -55,7 +55,7 @@ class _Complaint:
 def explain(error: ValidationError, model: type[BaseModel], document: Document) -> list[Fault]:
     """Say what is wrong, each at the place of the very value or key."""
     complaints = [_place(item, document.value) for item in error.errors(include_url=False)]
-    schema = ModelSchema(model)
+    schema = schema_of(model)
     return [_fault(complaint, schema, document) for complaint in _choose_variants(complaints)]
 
 

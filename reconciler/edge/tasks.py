@@ -23,6 +23,7 @@ STARTING_S = 60.0
 _STATES = {0: "Unknown", 1: "Disabled", 2: "Queued", 3: "Ready", 4: "Running"}
 _BUSY = ("Running", "Queued")
 _LOG_MARK = re.compile(r"\[log (\d+) ([0-9a-f]{16})\]")
+_ABOUT = re.compile(r"\[about ([^\]]*)\]")
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
 
 
@@ -90,7 +91,8 @@ class Names:
 def run_task(run: files.Run, effect: RunTask, username: str, *, pause: Callable[[float], None] = time.sleep) -> Rows:
     """Run a program by a scheduled task and return its exit code and what it wrote to its log.
 
-    A task of that name which still runs was started before we were interrupted: it is waited for, not started again.
+    A task of that name which still runs was started before we were interrupted: it is waited for, not started again, unless it is
+    about something else.
 
     Args:
         run: Runs a command on a host.
@@ -106,9 +108,12 @@ def run_task(run: files.Run, effect: RunTask, username: str, *, pause: Callable[
     names = Names(effect.host, task_name(effect.name), effect.log)
     patience = Patience(effect.timeout_s + STARTING_S, pause)
     found = _find(run, names)
-    if found is not None and _state(found) in _BUSY:
+    busy = found is not None and _state(found) in _BUSY
+    if found is not None and busy and _about(found) == effect.about:
         before = _mark_in(found)
     else:
+        if busy:  # two at once would be in each other's way
+            _await(run, names, patience)
         if found is not None:  # it ended while nobody was looking; its last result would be taken for ours
             _remove(run, names)
         before = _start(run, effect, names, arguments, username)
@@ -165,7 +170,7 @@ def _start(run: files.Run, effect: RunTask, names: Names, arguments: tuple[str, 
         arguments=arguments,
         username=username,
         timeout_s=effect.timeout_s,
-        description=f"Made by reconcile for one run, and removed after it. [log {before.length} {before.digest}]",
+        description=f"Made by reconcile for one run, and removed after it. [log {before.length} {before.digest}]{_about_mark(effect.about)}",
     )
     password = CredentialPart(effect.credential, "password")
     # Registering again replaces it, so that may be repeated; starting twice would be two runs.
@@ -240,6 +245,15 @@ def _remove(run: files.Run, names: Names) -> None:
 def _mark_in(task: Row) -> LogMark:
     found = _LOG_MARK.search(str(task.get("Description") or ""))
     return LogMark(int(found[1]), found[2]) if found else LogMark()
+
+
+def _about_mark(about: str) -> str:
+    return f" [about {about}]" if about else ""
+
+
+def _about(task: Row) -> str:
+    found = _ABOUT.search(str(task.get("Description") or ""))
+    return found[1] if found else ""
 
 
 def _new_lines(run: files.Run, names: Names, before: LogMark) -> tuple[Row, ...]:

@@ -13,6 +13,7 @@ from typing import Self
 from watchfiles import watch
 
 from reconciler.core.ports import Clock
+from reconciler.core.waking import FILE, Bells
 
 STEP_MS = 250
 """How long a request to stop may go unheard."""
@@ -30,7 +31,7 @@ class Waker:
         self._name = path.resolve().name
         self._clock = clock
         self._turn = threading.Condition()
-        self._rung: set[str] = set()
+        self._bells = Bells()
         self._closing = threading.Event()
         self._changes = watch(
             path.resolve().parent,
@@ -59,7 +60,7 @@ class Waker:
     def ring(self, source: str) -> None:
         """Wake whoever waits, or the next one who does. Safe to call from any thread, and costs nothing twice."""
         with self._turn:
-            self._rung.add(source)
+            self._bells.ring(source)
             self._turn.notify_all()
 
     def wait(self, until: datetime, stopping: Callable[[], bool], *, rest_s: float = 0.0) -> str:
@@ -74,28 +75,26 @@ class Waker:
         longest = began + max(0.0, (until - self._clock.now()).total_seconds())
         while not stopping():
             now = time.monotonic()
-            if rung := self._take(whatever=now >= began + rest_s):
+            resting = now < began + rest_s
+            if rung := self._take(resting=resting):
                 return rung
             if self._clock.now() >= until or now >= longest:
                 return "time"
-            resting = now < began + rest_s
             left_s = (began + rest_s if resting else longest) - now
             with self._turn:
-                if not self._rung or resting:
+                if not self._bells.rung(resting=resting):
                     self._turn.wait(min(STEP_MS / 1000, left_s))
         return "stop"
 
-    def _take(self, *, whatever: bool) -> str:
+    def _take(self, *, resting: bool) -> str:
         """Take what rang, once no more comes with it; empty for nothing."""
         with self._turn:
-            if "file" not in self._rung and not (whatever and self._rung):
+            if not self._bells.rung(resting=resting):
                 return ""
-            if "file" not in self._rung:
-                self._turn.wait_for(lambda: "file" in self._rung, GATHER_S)
-            rung, self._rung = self._rung, set()
-        return "file" if "file" in rung else min(rung)
+            self._turn.wait_for(lambda: self._bells.edited, GATHER_S)
+            return self._bells.take()
 
     def _follow(self) -> None:
         for changed in self._changes:
             if changed:
-                self.ring("file")
+                self.ring(FILE)

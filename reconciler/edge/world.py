@@ -6,21 +6,23 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from reconciler.core.errors import ReconcileError, Unreachable, WorldError
+from reconciler.core.errors import ReconcileError, Refused, Unreachable, WorldError
 from reconciler.core.query import Command, Query, Rows, Search
-from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, ModifyEntry, Restart, RunTask
+from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, LogOn, ModifyEntry, Restart, RunTask
 from reconciler.core.targets import Targets
-from reconciler.edge import files
+from reconciler.edge import files, logon
 from reconciler.edge.accounts import Account, Accounts, Vault
 from reconciler.edge.controllers import recorded_controllers
 from reconciler.edge.directory import Directory, OwnLine
 from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
+from reconciler.edge.ldap_together import one_for_all, put_together, taken_apart
 from reconciler.edge.loggers import quiet_libraries
 from reconciler.edge.patience import TURN_S, longest_s, longest_together_s
 from reconciler.edge.psrp_connection import Gate
@@ -29,6 +31,7 @@ from reconciler.edge.resolve import Names
 from reconciler.edge.restart import Ways, restart
 from reconciler.edge.tasks import run_task
 
+T = TypeVar("T")
 THREADS = 8  # one per target at most waits; more only queue behind the same connection
 
 
@@ -75,6 +78,7 @@ class LiveWorld:
         A role may have moved to another host; a session with the former holder ends.
         """
         self._fence = fence
+        self._accounts.forget_generated()
         with self._lock:
             roles, self._host_names = self._host_names, {}
         for names in self._names.values():
@@ -118,28 +122,53 @@ class LiveWorld:
     def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
         """Answer queries as ``core.ports.AsksTogether`` says: targets in parallel, and a host in one message."""
         places: dict[object, list[int]] = {}
+        whose = {index: ("as one", these[0]) for these in put_together(queries) for index in these}
         for index, query in enumerate(queries):
-            places.setdefault(("host", query.host) if isinstance(query, Command) else index, []).append(index)
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="ask") as pool:
-            groups = pool.map(lambda these: self._ask_group([queries[index] for index in these]), places.values())
-            found = {
-                index: rows
-                for these, group in zip(places.values(), groups, strict=True)
-                for index, rows in zip(these, group, strict=True)
-            }
+            where = ("host", query.host) if isinstance(query, Command) else whose.get(index, index)
+            places.setdefault(where, []).append(index)
+        groups = self.at_once(
+            [partial(self._ask_group, [queries[index] for index in these]) for these in places.values()]
+        )
+        found = {
+            index: rows
+            for these, group in zip(places.values(), groups, strict=True)
+            for index, rows in zip(these, group, strict=True)
+        }
         return [found[index] for index in range(len(queries))]
+
+    def at_once(self, jobs: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
+        """Return what jobs return, each in a thread of its own; the first error in their order comes once all have ended."""
+        if len(jobs) < 2:
+            return [job() for job in jobs]
+        with ThreadPoolExecutor(threads, thread_name_prefix="world") as pool:
+            begun = [pool.submit(job) for job in jobs]
+        return [one.result() for one in begun]
 
     def _ask_group(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
         commands = [query for query in queries if isinstance(query, Command)]
         try:
             if not commands:
-                return [self.ask(query) for query in queries]
+                return self._as_one([query for query in queries if isinstance(query, Search)])
             if self._fence is not None:
                 self._fence.before_asking(commands[0].host, self._hosts.run)
             with self.waiting(longest_together_s(commands)):
                 return self._hosts.run_all(commands)
         except ReconcileError as error:
             return [error] * len(queries)
+
+    def _as_one(self, searches: Sequence[Search]) -> list[Rows | ReconcileError]:
+        """Ask for all at once where that says as much; whatever is wrong with that is said of each alone."""
+        apart = None
+        if len(searches) > 1:
+            with suppress(Refused):
+                apart = taken_apart(searches, self.ask(one_for_all(searches)))
+        return list(apart) if apart is not None else [self._attempt(search) for search in searches]
+
+    def _attempt(self, search: Search) -> Rows | ReconcileError:
+        try:
+            return self.ask(search)
+        except ReconcileError as error:
+            return error
 
     def controllers(self, domain: str) -> tuple[str, ...]:
         """Return every controller of a domain, as ``core.ports.World`` says.
@@ -166,11 +195,20 @@ class LiveWorld:
         with self.waiting(longest_s(effect)):
             return self._do(effect)
 
+    def do_together(self, works: Sequence[Callable[[], None]]) -> None:
+        """Do several pieces of work at the same time, as ``core.ports.DoesTogether`` says."""
+        self.at_once(works, threads=len(works))
+
     def _do(self, effect: Effect) -> Rows:
         match effect:
-            case AddEntry() | ModifyEntry() | DeleteEntry():
+            case AddEntry():
+                self._directories[effect.domain].write(self._accounts.opened(effect), self._check)
+                return ()
+            case ModifyEntry() | DeleteEntry():
                 self._directories[effect.domain].write(effect, self._check)
                 return ()
+            case LogOn():
+                return self._log_on(effect)
             case Command():
                 return self._send(effect)
             case CopyFile():
@@ -183,6 +221,13 @@ class LiveWorld:
                 username = self._targets.credentials[effect.credential].username
                 return run_task(self._send, effect, username)
         raise TypeError(f"the world cannot do {type(effect).__name__}")
+
+    def _log_on(self, effect: LogOn) -> Rows:
+        account = self._accounts.generated(effect.domain, effect.account, effect.password)
+        if not logon.by_kerberos_possible():
+            return logon.by_bind(self._doors(effect.domain), account)
+        self._declare_realms()
+        return logon.by_kerberos(account.principal(self._accounts.realms), account.password)
 
     def overtake(self) -> dict[str, WorldError]:
         """Shut out the writer that was taken over from, host by host; return the hosts where that failed, and why."""
@@ -297,20 +342,20 @@ class LiveWorld:
 
     def _declare_realms(self) -> None:
         """Tell libkrb5 where the KDCs are of the domains whose controllers or nameservers the state file gives."""
-        if self._realms.declared:
-            return
-        kdcs: dict[str, list[str]] = {}
-        for name, domain in self._targets.domains.items():
-            if domain.controllers or domain.nameservers:
-                kdcs[domain.dns.rstrip(".")] = list(self._kdcs(name))
-        self._realms.declare(kdcs)
+        ours = {
+            domain.dns.rstrip("."): name
+            for name, domain in self._targets.domains.items()
+            if domain.controllers or domain.nameservers
+        }
+        if not self._realms.know(ours):
+            self._realms.declare({dns: tuple(self._kdcs(name)) for dns, name in ours.items()})
 
     def _kdcs(self, name: str) -> Iterator[str]:
         domain, names = self._targets.domains[name], self._names[name]
         try:
             controllers = domain.controllers or names.controllers(domain.dns)
         except Unreachable:
-            return  # the domain that is down says so itself when it is asked
+            return  # the domain that is down says so itself when it is asked, and is looked for again at the next logon
         for controller in controllers:
             try:
                 yield from names.addresses(controller)

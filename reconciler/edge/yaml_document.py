@@ -7,7 +7,7 @@ limit is checked before memory is spent. Text from the file is never quoted in a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
@@ -22,6 +22,7 @@ MAX_ANCHORED_VALUES = 1_000
 MAX_NUMBER_DIGITS = 100
 
 Path = tuple[str | int, ...]
+_At = yaml.Mark | yaml._yaml.Mark | None
 
 
 class Mark(NamedTuple):
@@ -46,23 +47,27 @@ class Document:
     """Plain values, the marks of values and of keys by path, and what is wrong.
 
     Attributes:
+        values: The parser's own marks, which count from 0: thousands are kept, and few are ever asked for.
         readable: False where reading stopped early, so that ``value`` means nothing.
     """
 
     value: Any = None
-    values: dict[Path, Mark] = field(default_factory=dict)
-    keys: dict[Path, Mark] = field(default_factory=dict)
+    values: dict[Path, _At] = field(default_factory=dict)
+    keys: dict[Path, _At] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     readable: bool = True
 
     def mark(self, path: Sequence[str | int]) -> Mark:
         """Return where the value at ``path`` starts, or the nearest one above it."""
-        return _nearest(self.values, path)
+        key = tuple(path)
+        while key and key not in self.values:
+            key = key[:-1]
+        return _mark(self.values.get(key))
 
     def key_mark(self, path: Sequence[str | int]) -> Mark:
         """Return where the key at the end of ``path`` stands, or the nearest value above it."""
         found = self.keys.get(tuple(path))
-        return found or self.mark(path)
+        return _mark(found) if found else self.mark(path)
 
 
 def names_secret(path: Sequence[str | int]) -> bool:
@@ -80,8 +85,7 @@ def compose(text: str) -> Document:
     if bad:
         return _unprintable(text, bad)
     try:
-        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-            composer.take(event)
+        composer.read(yaml.CSafeLoader(text))
     except _UnreadableError:
         composer.document.readable = False
     except yaml.YAMLError as error:
@@ -137,17 +141,20 @@ class _Composer:
         self._anchors: dict[str, _Anchored | None] = {}
         self._documents = self._nodes = self._aliases = 0
 
-    def take(self, event: yaml.Event) -> None:
-        if isinstance(event, yaml.ScalarEvent):
-            self._scalar(event)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            self._begin(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._end()
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event)
-        elif isinstance(event, yaml.DocumentStartEvent):
-            self._document_start(event)
+    def read(self, parser: yaml.CSafeLoader) -> None:
+        """Take every event; a large file has tens of thousands."""
+        takes: dict[type[yaml.Event], Callable[[Any], None]] = {
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._begin,
+            yaml.SequenceStartEvent: self._begin,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+            yaml.DocumentStartEvent: self._document_start,
+        }
+        while (event := parser.get_event()) is not None:
+            if (take := takes.get(type(event))) is not None:
+                take(event)
 
     def _document_start(self, event: yaml.DocumentStartEvent) -> None:
         self._documents += 1
@@ -156,7 +163,7 @@ class _Composer:
                 "the file holds several YAML documents", event, do="keep one document, without `---` between parts"
             )
         if event.version and tuple(event.version) != (1, 2):
-            self._fault("this file asks for other rules than YAML 1.2", _mark(event), (), "remove the `%YAML` line")
+            self._fault("this file asks for other rules than YAML 1.2", event.start_mark, (), "remove the `%YAML` line")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
         self._refuse_tag(event)
@@ -167,14 +174,14 @@ class _Composer:
             here.key = self._key(event, here)
             return
         path = self._next_path()
-        self.document.values[path] = _mark(event)
+        self.document.values[path] = event.start_mark
         value = self._resolve(event, path)
         if event.anchor:
             self._anchors[event.anchor] = _Anchored(value)
         self._place(value, 1, 0)
 
     def _key(self, event: yaml.ScalarEvent, here: _Open) -> str:
-        text, mark = event.value, _mark(event)
+        text, mark = event.value, event.start_mark
         path = (*here.path, text)
         if event.implicit[0] and text == "<<":
             self._fault("merge keys (`<<`) are not part of YAML 1.2", mark, here.path, "write the keys out")
@@ -184,7 +191,7 @@ class _Composer:
             self._fault(f"a key must be text, and {shown} is not", mark, path, "put it in quotes")
             return _DROPPED
         if path in self.document.keys:
-            first = self.document.keys[path]
+            first = _mark(self.document.keys[path])
             name = "this key" if names_secret(here.path) else f"the key `{text[:80]}`"
             self._fault(
                 f"{name} stands here twice, first in line {first.line}, column {first.column}",
@@ -205,7 +212,7 @@ class _Composer:
         if len(text) > MAX_NUMBER_DIGITS and INTEGER.fullmatch(text):
             self._fault(
                 f"a number of more than {MAX_NUMBER_DIGITS} digits",
-                _mark(event),
+                event.start_mark,
                 path,
                 "put it in quotes if it is text",
             )
@@ -223,12 +230,12 @@ class _Composer:
                 f"nested deeper than {MAX_DEPTH} levels", event, do="no state file needs that; look for a stray bracket"
             )
         path = self._next_path()
-        self.document.values[path] = _mark(event)
+        self.document.values[path] = event.start_mark
         if event.anchor:
             self._anchors[event.anchor] = None
         self._stack.append(_Open([] if isinstance(event, yaml.SequenceStartEvent) else {}, path, event.anchor))
 
-    def _end(self) -> None:
+    def _end(self, event: yaml.CollectionEndEvent) -> None:
         done = self._stack.pop()
         if done.anchor:
             self._anchors[done.anchor] = _Anchored(done.value, done.nodes, done.height, done.holds_alias)
@@ -256,7 +263,7 @@ class _Composer:
             if true:
                 self._stop(what, event, do="write the values out where they are needed")
         here.holds_alias = True
-        self.document.values[self._next_path()] = _mark(event)
+        self.document.values[self._next_path()] = event.start_mark
         self._place(anchored.value, 1, anchored.height)
 
     def _next_path(self) -> Path:
@@ -268,7 +275,7 @@ class _Composer:
     def _place(self, value: Any, nodes: int, height: int) -> None:
         self._nodes += 1
         if self._nodes > MAX_VALUES:
-            mark = self.document.mark(self._next_path())
+            mark = self.document.values.get(self._next_path())
             self._fault(
                 f"the file holds more than {MAX_VALUES:,} values", mark, (), "split it into several state files"
             )
@@ -290,26 +297,18 @@ class _Composer:
         if event.tag is not None:
             # The tag is not shown: an unquoted password may begin with `!`.
             do = "remove the tag; put text that begins with `!` in quotes"
-            self._fault("tags (`!`) are refused", _mark(event), self._next_path(), do)
+            self._fault("tags (`!`) are refused", event.start_mark, self._next_path(), do)
 
-    def _fault(self, what: str, mark: Mark, path: Path, do: str) -> None:
-        self.document.faults.append(Fault(what, mark, path, do))
+    def _fault(self, what: str, at: _At, path: Path, do: str) -> None:
+        self.document.faults.append(Fault(what, _mark(at), path, do))
 
     def _stop(self, what: str, event: yaml.Event, *, do: str) -> NoReturn:
-        self._fault(what, _mark(event), (), do)
+        self._fault(what, event.start_mark, (), do)
         raise _UnreadableError
 
 
-def _mark(event: yaml.Event) -> Mark:
-    at = event.start_mark
+def _mark(at: _At) -> Mark:
     return Mark(1, 1) if at is None else Mark(at.line + 1, at.column + 1)
-
-
-def _nearest(marks: Mapping[Path, Mark], path: Sequence[str | int]) -> Mark:
-    key = tuple(path)
-    while key and key not in marks:
-        key = key[:-1]
-    return marks.get(key, Mark(1, 1))
 
 
 def _unprintable(text: str, found: re.Match[str]) -> Document:
@@ -322,8 +321,6 @@ def _syntax(error: yaml.YAMLError) -> Fault:
     mark, problem = Mark(1, 1), "it cannot be read"
     if isinstance(error, yaml.MarkedYAMLError):
         problem = ", ".join(part for part in (error.context, error.problem) if part)
-        at = error.problem_mark or error.context_mark
-        if at is not None:
-            mark = Mark(at.line + 1, at.column + 1)
+        mark = _mark(error.problem_mark or error.context_mark)
     do = "indent with spaces, not tabs; put text in quotes that holds `: ` or ` #`, or begins with one of @%`&*!|>[{,"
     return Fault(f"this is not YAML: {problem}", mark, (), do)

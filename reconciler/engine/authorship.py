@@ -17,6 +17,7 @@ from reconciler.core.resource import Key, Resource
 from reconciler.engine.certify import Sources
 from reconciler.engine.intents import Scope
 
+_LATEST = 20  # if all of them were refused, nothing is certain
 _GRAIN = timedelta(seconds=1)  # a directory tells times in whole seconds
 
 
@@ -63,8 +64,7 @@ def last_edits(
         ours: What was there before.
         there_at: When that was read; it counts where we never wrote anything ourselves.
     """
-    history = sources.journal.history()
-    wrote = any(entry["event"] == "step" and entry.get("key") == wanted.key for entry in history)
+    wrote = bool(sources.journal.steps(1, wanted.key))
     since = _last_write(sources.journal, wanted.key) if wrote else there_at
     if since is None:
         return {}
@@ -99,6 +99,5 @@ def _attributed(edit: Conflict, told: Sequence[Edit], since: datetime, now: date
 
 def _last_write(journal: Journal, key: Key) -> datetime | None:
     """Return when the last step of ours about a resource was through; None where the history does not say for certain."""
-    steps = [entry for entry in journal.history() if entry["event"] == "step" and entry.get("key") == key]
-    sent = [entry for entry in steps if entry.get("outcome") != "refused"]
+    sent = [entry for entry in journal.steps(_LATEST, key) if entry.get("outcome") != "refused"]
     return datetime.fromisoformat(str(sent[-1]["at"])) if sent and sent[-1].get("outcome") == "done" else None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
-from reconciler.core.errors import NeedsPerson, ReconcileError, Refused
+from reconciler.core.errors import NeedsPerson, ReconcileError, Stale
 from reconciler.core.forecast import forecast
 from reconciler.core.graph import Graph
 from reconciler.core.limits import foreseen, grant, standing
@@ -22,13 +22,14 @@ from reconciler.engine.drift import with_ignored
 from reconciler.engine.events import Event
 from reconciler.engine.intents import Scope, untouched
 from reconciler.engine.leases import settle_leases, with_leases
-from reconciler.engine.observe import observe, observe_all, recall
-from reconciler.engine.promises import believe, hand_over, keep_baselines, promise, remember_failures
-from reconciler.engine.records import announce, read_back, record
+from reconciler.engine.observe import observe, observe_all
+from reconciler.engine.promises import believe, hand_over, keep_baselines, note_news, promise, remember_failures
+from reconciler.engine.records import read_back
 from reconciler.engine.run import Progress, Result, Tools, end, outcomes
+from reconciler.engine.sending import send
 
 MAX_ROUNDS = 8
-MAX_PASSES = 6  # of one resource within a round, as long as each brings it nearer
+_SHOWN = 8
 
 
 def plan_only(scope: Scope, tools: Tools) -> Plan:
@@ -112,7 +113,7 @@ def _decide(
     @cache  # mostly nothing is asked for, and then there is one plan to make
     def built(approved: frozenset[str]) -> Plan:
         intents = grant(scope.intents, approved, tools.permit.approvable)
-        return build(scope.graph, scope.phase, intents, observations, partial(recall, tools.journal))
+        return build(scope.graph, scope.phase, intents, observations, tools.reading)
 
     digest = digest or steps_digest(foreseen(built).changes)
     approved = standing(tools.permit.approvals, digest, tools.clock.now())
@@ -132,6 +133,8 @@ def _touched(graph: Graph, key: Key, moved: set[Key]) -> bool:
 def _settle_one(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Progress) -> bool:
     """Bring one resource to where it shall be; return whether anything was sent for it."""
     change = found.change
+    if found.observed is not None:
+        progress.found[key] = found.observed
     if found.edits:
         progress.edits[key] = found.edits
     if found.error is not None:
@@ -169,6 +172,8 @@ def _blocked_by(scope: Scope, change: Change, progress: Progress) -> str:
         return ""
     serves_back = _serves_back(scope, change.key, progress)
     for need in scope.graph.needs[change.key]:
+        if not need.must:
+            continue
         if need.key in progress.lapsed:
             return f"the lease of {need.key} ended"
         if need.key in progress.held:
@@ -220,66 +225,57 @@ def _carry_out(scope: Scope, change: Change, tools: Tools, progress: Progress) -
     tools.listen(Event("started", key, change.wanted.title()))
     tools.restraint.correcting(change)
     promise(scope, change, tools, progress)
-    for _ in range(MAX_PASSES):
+    for _ in range(change.wanted.passes):
         progress.changes.setdefault(key, []).append(change)
-        lost = _send(change, tools, progress)
+        lost = send(change, tools, progress)
         found = _look_again(scope, key, tools)
         read_back(change, found, tools)
+        if found.observed is not None:
+            progress.found[key] = found.observed
         if found.right:
             believe(scope, key, found, tools, progress)
             end(key, "changed", tools, progress)
             return True
+        if found.observed is not None:
+            note_news(change.wanted.proven(found.observed), tools)
         failure = _why_not(change, found, lost, tools)
         if failure is not None or found.change is None:
             waits = found.change is not None and failure is found.change.gate
             end(key, "waiting" if waits else "failed", tools, progress, error=failure)
             return True
         change = found.change
-    what = f"{change.wanted.title()}: still differs after {MAX_PASSES} passes"
+    what = f"{change.wanted.title()}: still differs after {change.wanted.passes} passes"
     end(key, "failed", tools, progress, error=ReconcileError(what, where=key))
     return True
-
-
-def _send(change: Change, tools: Tools, progress: Progress) -> ReconcileError | None:
-    """Send every step of a change; return the error that stopped it, if any."""
-    for step in change.steps:
-        if tools.stopping():
-            return ReconcileError(
-                "interrupted before this step", where=str(step), do="apply again: it goes on from here"
-            )
-        tools.listen(Event("step", change.key, str(step)))
-        began = tools.clock.now()
-        tools.journal.note({note.key: note.value for note in step.notes}, began)
-        announce(change, step, "sending", tools)
-        try:
-            rows = tools.world.do(step.effect)
-        except ReconcileError as error:
-            record(change, step, "refused" if isinstance(error, Refused) else "unknown", began, tools)
-            return error
-        learned = change.wanted.learns(step, rows)
-        if learned:
-            progress.learned = True
-            tools.journal.note(learned, tools.clock.now())
-        record(change, step, "done", began, tools)
-    return None
 
 
 def _why_not(before: Change, found: Finding, error: ReconcileError | None, tools: Tools) -> ReconcileError | None:
     """Return why a pass failed, or None where another pass is worth it."""
     after = found.change
+    if after is not None and isinstance(error, Stale) and after.steps and after.steps != before.steps:
+        return after.gate  # news, no failure: somebody else was there meanwhile, and other steps are left
     if error is not None or after is None:
         return error or found.error
+    if (ended := after.wanted.ended(after.observed)) is not None:
+        return ended
     if after.gate is not None:
         return after.gate
-    if after.differs != before.differs and after.steps:
+    if after.steps and (after.differs != before.differs or after.steps != before.steps):
         return None
     reasons = [str(fact["text"]) for fact in _last_errors(before, tools)]
-    shown = "; ".join(f"{d.field} reads {d.observed!r} instead of {d.wanted!r}" for d in after.differs)
+    shown = "; ".join(f"{d.field} reads {_brief(d.observed)} instead of {_brief(d.wanted)}" for d in after.differs)
     return ReconcileError(
         f"{before.wanted.title()}: the change was sent, but {shown}",
         where=before.key,
         do="\n".join(reasons) or "somebody else may be setting it back; `reconcile drift` shows how it stands now",
     )
+
+
+def _brief(value: object) -> str:
+    """Show a value; of a long list only how it begins."""
+    if isinstance(value, tuple) and len(value) > _SHOWN:
+        return f"({', '.join(map(repr, value[:_SHOWN]))} and {len(value) - _SHOWN:,} more)"
+    return repr(value)
 
 
 def _last_errors(change: Change, tools: Tools) -> list[dict[str, object]]:
@@ -290,5 +286,5 @@ def _last_errors(change: Change, tools: Tools) -> list[dict[str, object]]:
 def _look_again(scope: Scope, key: Key, tools: Tools) -> Finding:
     intent = scope.intents[key]
     observation = observe(intent.wanted, tools.world, tools.journal)
-    found = examine(scope.graph, key, intent, observation, partial(recall, tools.journal))
+    found = examine(scope.graph, key, intent, observation, tools.reading)
     return with_author(found, intent, tools.world, tools.journal, tools.clock)

@@ -80,6 +80,12 @@ def drifts_of(scope: Scope, plan: Plan, sources: Sources, where: Mapping[Key, st
     return tuple(replace(drift, where=where.get(drift.key, "")) for drift in found)
 
 
+def drift_of(change: Change, scope: Scope, sources: Sources, where: Mapping[Key, str]) -> Drift:
+    """Name one change, as `drifts_of` does."""
+    found = _drift(change, scope, known(scope, sources.journal, sources.clock.now()), sources)
+    return replace(found, where=where.get(change.key, ""))
+
+
 def with_ignored(scope: Scope, journal: Journal, now: datetime) -> Scope:
     """Leave alone what drifted and is ignored at this moment: it is neither changed nor planned for."""
     asked = [

@@ -14,10 +14,11 @@ class Event:
     """One thing that just happened.
 
     Attributes:
-        what: ``observing`` and ``round`` have no key; ``ended`` carries the status in ``text``.
+        what: ``observing`` and ``round`` have no key; ``ended`` carries the status in ``text``; ``progress`` says how far a long
+            piece of work is.
     """
 
-    what: Literal["observing", "round", "started", "step", "ended"]
+    what: Literal["observing", "round", "started", "step", "progress", "ended"]
     key: Key = ""
     text: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.core.exposure import learned
 from reconciler.core.graph import Graph
@@ -12,6 +12,8 @@ from reconciler.core.ports import Journal, Json, Obligation
 from reconciler.core.resource import Key, Resource
 from reconciler.core.values import Phase
 
+LEARNED_FROM = 2000
+"""How many of the latest steps tell how long steps take."""
 OURS = "ours/"
 """Prefix of the facts that say what was read back after our last change, by key; empty while it never took."""
 
@@ -33,6 +35,10 @@ class Scope:
     obligations: Mapping[Key, Obligation]
     revive: Revive
 
+    def only(self, intents: Mapping[Key, Intent]) -> Scope:
+        """Return the same, in which nothing else is wanted."""
+        return replace(self, intents=intents)
+
 
 def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope:
     """Join the declared graph with the open promises of the journal."""
@@ -43,7 +49,7 @@ def scope(graph: Graph, phase: Phase, journal: Journal, revive: Revive) -> Scope
         for key, obligation in obligations.items()
         if key not in graph.declarations and obligation.changed_at is not None
     ]
-    whole = with_orphans(graph, orphans).paced(learned(journal.history()))
+    whole = with_orphans(graph, orphans).paced(learned(journal.steps(LEARNED_FROM)))
     intents = {
         key: intent
         for key, declaration in whole.declarations.items()

@@ -61,8 +61,21 @@ def standing_of(ask: Ask, domain: str) -> Standing | None:
     return Standing(settings.lower(), invocation, int(usn), bool(bin_))
 
 
-def moved(ask: Ask, domain: str, since: Standing) -> frozenset[bytes] | None:
-    """Return the GUIDs of all objects of the domain that changed since, deleted ones too; None where that does not say enough.
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What changed in a domain.
+
+    Attributes:
+        guids: Of every object that did, deleted ones too.
+        deletions: Whether some were deleted: they vanish uncounted from what names them.
+    """
+
+    guids: frozenset[bytes]
+    deletions: bool = False
+
+
+def moved(ask: Ask, domain: str, since: Standing) -> Movement | None:
+    """Return what changed in the domain since; None where the directory does not say enough.
 
     It does not where an object got another name or place, because then everything below it did as well, uncounted.
 
@@ -72,6 +85,7 @@ def moved(ask: Ask, domain: str, since: Standing) -> frozenset[bytes] | None:
     where = f"(uSNChanged>={escape_filter(str(since.usn + 1))})"
     asked = ("objectGUID", "uSNCreated", "isDeleted", "replPropertyMetaData")
     guids: set[bytes] = set()
+    deletions = False
     for row in ask(Search(domain, "", where, asked, "subtree", absent_ok=False, deleted=True)):
         guid, created = _bytes(row, GUID), _text(row, "usncreated")
         if not guid or not created.isdecimal():
@@ -80,7 +94,8 @@ def moved(ask: Ask, domain: str, since: Standing) -> frozenset[bytes] | None:
         if not deleted and not new and name_written_at(_bytes(row, "replpropertymetadata")) > since.usn:
             return None
         guids.add(guid)
-    return frozenset(guids)
+        deletions = deletions or deleted
+    return Movement(frozenset(guids), deletions)
 
 
 def name_written_at(metadata: bytes) -> int:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from reconciler.core.errors import ReconcileError
+from reconciler.core.facts import FactRows
 from reconciler.core.plan import Observation
 from reconciler.core.ports import AsksTogether, Journal, World
 from reconciler.core.query import Query, Recall, Rows
@@ -17,8 +18,17 @@ THREADS = 8  # one per target at most waits; more only queue behind the same con
 
 
 def observe(resource: Resource, world: World, journal: Journal) -> Observation:
-    """Ask everything that one resource wants to know; an error stands in place of the answers."""
-    return _collect(resource.queries(), lambda query: _ask(query, world, journal))
+    """Ask everything that one resource wants to know, equal queries once; an error stands in place of the answers."""
+    answers: dict[Query, Rows] = {}
+
+    def ask(query: Query) -> Rows:
+        if not _can_hash(query):
+            return _ask(query, world, journal)
+        if query not in answers:
+            answers[query] = _ask(query, world, journal)
+        return answers[query]
+
+    return _collect(resource.queries(), ask)
 
 
 def observe_all(resources: Mapping[Key, Resource], world: World, journal: Journal) -> dict[Key, Observation]:
@@ -35,7 +45,7 @@ def observe_asking(asked: Mapping[K, Sequence[Query]], world: World, journal: Jo
 
 def recall(journal: Journal, query: Recall) -> Rows:
     """Answer from the journal."""
-    return tuple({"key": key, "value": value} for key, value in sorted(journal.facts(query.prefix).items()))
+    return FactRows(journal.facts(query.prefix))
 
 
 def _ask(query: Query, world: World, journal: Journal) -> Rows:

@@ -5,16 +5,16 @@ The law: every write here is synced before the next line runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from reconciler.core.errors import NeedsPerson
 from reconciler.core.plan import Change, Finding, Plan
-from reconciler.core.ports import Obligation
+from reconciler.core.ports import Journal, Json, Obligation
 from reconciler.core.resource import Key, Resource
 from reconciler.engine.intents import OURS, Scope, freeze
 from reconciler.engine.leases import LAPSED
 from reconciler.engine.run import Progress, Tools, direction_of
-
-FAILED_REVERT = "revert-failed/"
-"""Prefix of the facts that say what could not be put back, by key; empty once it was."""
+from reconciler.engine.unsettled import FAILED_REVERT
 
 
 def keep_baselines(scope: Scope, plan: Plan, tools: Tools) -> None:
@@ -79,9 +79,23 @@ def believe(scope: Scope, key: Key, found: Finding, tools: Tools, progress: Prog
     # What is only tolerated is not what we set: then what we set before stays known.
     if found.observed is not None and ours and not intent.wanted.tolerated(found.observed):
         known[OURS + key] = freeze(found.observed, declared=False)
-    news = {fact: value for fact, value in known.items() if tools.journal.facts(fact).get(fact) != value}
+    note_news(known, tools)
+
+
+def note_news(known: Mapping[str, Json], tools: Tools) -> None:
+    """Keep facts that are not kept yet."""
+    kept = _noted(tools.journal, known)
+    news = {fact: value for fact, value in known.items() if kept.get(fact) != value}
     if news:
         tools.journal.note(news, tools.clock.now())
+
+
+def _noted(journal: Journal, names: Iterable[str]) -> dict[str, Json]:
+    """Return what is noted under these names and beside them: of a hundred thousand accounts all are asked for at once."""
+    found: dict[str, Json] = {}
+    for collection in dict.fromkeys(name[: name.rfind("/") + 1] for name in names):
+        found |= journal.facts(collection)
+    return found
 
 
 def remember_failures(scope: Scope, tools: Tools, progress: Progress) -> None:

@@ -13,19 +13,23 @@ Source: MS-ADTS 3.1.1.1.9 and 3.1.1.3.2.12 (highestCommittedUSN), MS-ADA3 uSNCha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from reconciler.core.errors import ReconcileError, WorldError
-from reconciler.core.ports import AsksTogether, World
-from reconciler.core.query import Query, Row, Rows, Search
-from reconciler.core.steps import Effect
+from reconciler.core.looks import LastLook
+from reconciler.core.ports import AsksTogether, DoesTogether, World
+from reconciler.core.query import Query, Rows, Search
+from reconciler.core.steps import AddEntry, DeleteEntry, Effect, ModifyEntry
+from reconciler.core.table import Table
 from reconciler.core.values import escape_filter
 from reconciler.engine.movement import GUID, Standing, moved, standing_of
 
 MOST_MOVED = 100
 """More objects than this are not picked out one by one."""
+_AT_ONCE = 100  # searches in one filter
 
 # Attributes whose values change only by a write to the object itself: no back links, no names of other objects (a rename
 # there changes them here), nothing that is computed when it is read.
@@ -43,6 +47,7 @@ _OWN = frozenset(
         "samaccounttype",
         "grouptype",
         "accountexpires",
+        "lockouttime",
         "primarygroupid",
         "admincount",
         "description",
@@ -67,32 +72,38 @@ _OWN = frozenset(
         "extensionattribute5",
     ]
 )
+# Names of other objects of the domain: they change when one of those gets another name or place, which ``moved`` tells of, and
+# when one is deleted.
+_LINKS = frozenset(["member"])
 # What changes only together with the count of the controller, if not by a write to this object.
-_COUNTED = _OWN | frozenset(
-    [
-        "member",
-        "gplink",
-        "flags",
-        "trustpartner",
-        "flatname",
-        "securityidentifier",
-        "trustdirection",
-        "trusttype",
-        "trustattributes",
-        "ncname",
-        "netbiosname",
-        "dnsroot",
-        "fsmoroleowner",
-        "dnshostname",
-        "ldapdisplayname",
-        "schemaidguid",
-        "rightsguid",
-        "invocationid",
-        "msds-hasmasterncs",
-        "hasmasterncs",
-        "msds-hasfullreplicancs",
-        "msds-hasdomainncs",
-    ]
+_COUNTED = (
+    _OWN
+    | _LINKS
+    | frozenset(
+        [
+            "gplink",
+            "flags",
+            "trustpartner",
+            "flatname",
+            "securityidentifier",
+            "trustdirection",
+            "trusttype",
+            "trustattributes",
+            "ncname",
+            "netbiosname",
+            "dnsroot",
+            "fsmoroleowner",
+            "dnshostname",
+            "ldapdisplayname",
+            "schemaidguid",
+            "rightsguid",
+            "invocationid",
+            "msds-hasmasterncs",
+            "hasmasterncs",
+            "msds-hasfullreplicancs",
+            "msds-hasdomainncs",
+        ]
+    )
 )
 _TERM = re.compile(r"\(([A-Za-z][A-Za-z0-9-]*)(?::1\.2\.840\.113556\.1\.4\.80[34]:)?(?:=|>=|<=|~=)")
 _OPENING = re.compile(r"\((?![&|!])")
@@ -105,13 +116,17 @@ class Steady(World, AsksTogether, Protocol):
         """Return the controller that answers and how often one was chosen: between two equal values it was the same."""
         ...
 
+    def at_once(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Return what some jobs return that ask this world, each in a thread of its own where it bears that."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Rows with the GUID of each; without them where they cannot be replaced one by one."""
+    """Rows as they are given out; and the same with the GUID of each, None where they cannot be replaced one by one."""
 
     rows: Rows
-    guids: tuple[bytes, ...] | None
+    known: Table | None
 
 
 @dataclass(slots=True)
@@ -123,14 +138,16 @@ class _Domain:
 
 
 class Memory:
-    """What was answered by the last look; outlives the world that is wrapped around it."""
+    """What was answered by the last look, and what was made of that; outlives the world that is wrapped around it."""
 
     def __init__(self) -> None:
         self.domains: dict[str, _Domain] = {}
+        self.looks = LastLook()
 
     def forget(self) -> None:
         """Trust nothing of it any more."""
         self.domains.clear()
+        self.looks.forget()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +173,8 @@ class RememberingWorld:
     """Wraps a world for the looks of a watch.
 
     Only what is asked together is answered from memory: reading back after a change asks one thing alone, and is never
-    answered so. After any effect nothing is remembered, because what a host does may change a directory.
+    answered so. A write to a directory is counted there as anybody's is; after what a host did nothing is remembered: it may have
+    done anything to the controllers, the count included.
     """
 
     def __init__(self, world: Steady, memory: Memory) -> None:
@@ -172,35 +190,46 @@ class RememberingWorld:
         return self.world.controllers(domain)
 
     def do(self, effect: Effect) -> Rows:
-        """Carry out an effect, and remember nothing from before it."""
+        """Carry out an effect; what is remembered stays only where the effect is one that the controller counts."""
+        if isinstance(effect, AddEntry | ModifyEntry | DeleteEntry):
+            return self.world.do(effect)
         self._memory.forget()
         try:
             return self.world.do(effect)
         finally:
             self._memory.forget()
 
+    def do_together(self, works: Sequence[Callable[[], None]]) -> None:
+        """Do several pieces of work, at the same time where the world can; each effect in them still goes through ``do``."""
+        if isinstance(self.world, DoesTogether):
+            self.world.do_together(works)
+            return
+        for work in works:
+            work()
+
     def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
         """Answer as ``core.ports.AsksTogether`` says, from memory where nothing has moved."""
-        searches = [query for query in queries if isinstance(query, Search) and counted(query)]
+        others: dict[Query, None] = {}
         by_domain: dict[str, list[Search]] = {}
-        for search in searches:
-            by_domain.setdefault(search.domain, []).append(search)
-        looks = {domain: self._begin(domain, wanted) for domain, wanted in by_domain.items()}
-        questions = {query: self._question(looks, query) for query in dict.fromkeys(queries)}
-        asked = list(dict.fromkeys(question for question in questions.values() if question is not None))
-        answered = dict(zip(asked, self.world.ask_all(asked), strict=True))
+        for query in dict.fromkeys(queries):
+            if isinstance(query, Search) and counted(query):
+                by_domain.setdefault(query.domain, []).append(query)
+            else:
+                others[query] = None
+        jobs = [partial(self._look, domain, wanted) for domain, wanted in by_domain.items()]
         found: dict[Query, Rows | ReconcileError] = {}
-        for query, question in questions.items():
-            if not (isinstance(query, Search) and counted(query)) and question is not None:
-                found[query] = answered[question]
-        for domain, wanted in by_domain.items():
-            found |= self._end(domain, wanted, looks[domain], answered)
+        for answers in self.world.at_once([partial(self._ask, list(others)), *jobs]):
+            found |= answers
         return [found[query] for query in queries]
 
-    def _question(self, looks: Mapping[str, _Look], query: Query) -> Query | None:
-        if isinstance(query, Search) and counted(query):
-            return looks[query.domain].question(query)
-        return query
+    def _ask(self, queries: Sequence[Query]) -> dict[Query, Rows | ReconcileError]:
+        return dict(zip(queries, self.world.ask_all(queries), strict=True)) if queries else {}
+
+    def _look(self, domain: str, wanted: Sequence[Search]) -> dict[Query, Rows | ReconcileError]:
+        """Answer the searches of one domain."""
+        look = self._begin(domain, wanted)
+        questions = dict.fromkeys(question for search in wanted if (question := look.question(search)) is not None)
+        return self._end(domain, wanted, look, self._ask(list(questions)))
 
     def _begin(self, domain: str, wanted: Iterable[Search]) -> _Look:
         """See where the controller stands, and what has to be asked because of that."""
@@ -215,12 +244,26 @@ class RememberingWorld:
             if before.standing.usn == standing.usn:
                 return _Look(standing, turn, known=dict(before.answers))
             found = moved(self.world.ask, domain, before.standing)
+            if found is None or len(found.guids) > MOST_MOVED:
+                return _Look(standing, turn)
+            kept = [search for search in wanted if not (found.deletions and _names_others(search))]
+            return self._settled(_patched(_Look(standing, turn, gone=found.guids), before, kept))
         except WorldError:
             self._memory.domains.pop(domain, None)  # whoever is asked next says what is wrong
             return _Look(None, self.world.serving(domain))
-        if found is None or len(found) > MOST_MOVED:
-            return _Look(standing, turn)
-        return _patched(_Look(standing, turn, gone=found), before, wanted)
+
+    def _settled(self, look: _Look) -> _Look:
+        """Ask at once about many searches that none of what moved concerns: mostly nothing of it does."""
+        alike: dict[tuple[str, str, str, bool], list[Search]] = {}
+        for search in look.patches:
+            alike.setdefault((search.domain, search.base, search.scope, search.absent_ok), []).append(search)
+        known, patches = dict(look.known), dict(look.patches)
+        for searches in alike.values():
+            for start in range(0, len(searches), _AT_ONCE):
+                some = searches[start : start + _AT_ONCE]
+                if len(some) > 1 and not self.world.ask(_any(some, look.gone)):
+                    known |= {search: _left(search, patches.pop(search)[0].known, look.gone) for search in some}
+        return replace(look, known=known, patches=patches)
 
     def _standing(self, domain: str) -> tuple[Standing | None, tuple[str, int]]:
         """Return where the controller stands, and which it was; None where they change too fast to tell."""
@@ -235,12 +278,17 @@ class RememberingWorld:
         self, domain: str, wanted: Sequence[Search], look: _Look, answered: Mapping[Query, Rows | ReconcileError]
     ) -> dict[Query, Rows | ReconcileError]:
         """Put the answers together, and remember them where one and the same controller gave them all."""
-        if look.standing is None or self.world.serving(domain) != look.turn:
+        if look.standing is None:
             self._memory.domains.pop(domain, None)
-            if look.standing is None:
-                return {search: answered[search] for search in wanted}
-            return dict(zip(wanted, self.world.ask_all(wanted), strict=True))
-        whole: dict[Search, _Answer | ReconcileError] = {search: _whole(search, look, answered) for search in wanted}
+            return {search: answered[search] for search in wanted}
+        another = self.world.serving(domain) != look.turn
+        whole: dict[Search, _Answer | ReconcileError] = {}
+        for search in wanted:
+            one = _whole(search, look, answered)
+            if another or one is None:
+                self._memory.domains.pop(domain, None)
+                return dict(zip(wanted, self.world.ask_all(wanted), strict=True))
+            whole[search] = one
         if any(isinstance(answer, ReconcileError) for answer in whole.values()):
             self._memory.domains.pop(domain, None)
         else:
@@ -255,7 +303,7 @@ def _patched(look: _Look, before: _Domain, wanted: Iterable[Search]) -> _Look:
     known: dict[Search, _Answer] = {}
     for search in wanted:
         answer = before.answers.get(search)
-        if answer is None or answer.guids is None:
+        if answer is None or answer.known is None:
             continue
         if look.gone:
             patches[search] = (answer, _about(search, look.gone))
@@ -264,7 +312,10 @@ def _patched(look: _Look, before: _Domain, wanted: Iterable[Search]) -> _Look:
     return replace(look, patches=patches, known=known)
 
 
-def _whole(search: Search, look: _Look, answered: Mapping[Query, Rows | ReconcileError]) -> _Answer | ReconcileError:
+def _whole(
+    search: Search, look: _Look, answered: Mapping[Query, Rows | ReconcileError]
+) -> _Answer | ReconcileError | None:
+    """Return the whole answer; None where what moved came back so that it cannot be put in its place."""
     question = look.question(search)
     if question is None:
         return look.known[search]
@@ -273,40 +324,55 @@ def _whole(search: Search, look: _Look, answered: Mapping[Query, Rows | Reconcil
         return rows
     if question == search and not patchable(search):
         return _Answer(rows, None)
-    fresh = _with_guids(search, rows)
-    if search not in look.patches or fresh.guids is None:
-        return fresh
-    old = look.patches[search][0]
-    assert old.guids is not None
-    kept = [(guid, row) for guid, row in zip(old.guids, old.rows, strict=True) if guid not in look.gone]
-    kept += zip(fresh.guids, fresh.rows, strict=True)
-    return _Answer(tuple(row for _, row in kept), tuple(guid for guid, _ in kept))
+    fresh = Table.of(rows)
+    identified = _identified(fresh)
+    if search in look.patches:
+        old = look.patches[search][0].known
+        if old is None or not identified:
+            return None
+        fresh = old.replaced(GUID, look.gone, fresh)
+    return _answer(search, fresh, fresh if identified else None)
 
 
-def _with_guids(search: Search, rows: Rows) -> _Answer:
-    """Take the GUIDs out of the rows where they were not asked for."""
-    asked = GUID in (name.lower() for name in search.attributes)
-    guids = [_guid(row) for row in rows]
-    plain = rows if asked else tuple({name: value for name, value in row.items() if name != GUID} for row in rows)
-    return _Answer(plain, None if None in guids else tuple(guid for guid in guids if guid is not None))
+def _answer(search: Search, rows: Table, known: Table | None) -> _Answer:
+    """Return an answer; GUIDs are taken out again where they were not asked for."""
+    return _Answer(rows if _asks_guid(search) else rows.without(GUID), known)
 
 
-def _guid(row: Row) -> bytes | None:
-    values = row.get(GUID)
-    return values[0] if isinstance(values, tuple) and len(values) == 1 and isinstance(values[0], bytes) else None
+def _left(search: Search, known: Table | None, gone: frozenset[bytes]) -> _Answer:
+    """Return an answer without some objects."""
+    assert known is not None
+    rest = known.replaced(GUID, gone, Table.of(()))
+    return _answer(search, rest, rest)
+
+
+def _identified(rows: Table) -> bool:
+    """Whether each row has one GUID, written as ``Table.replaced`` compares it."""
+    return all(body is not None and len(body) == 18 and body[:2] == b"\4\x10" for body in rows.bodies(GUID))
 
 
 def with_guid(search: Search) -> Search:
     """Return the search, asking for GUIDs as well."""
-    if GUID in (name.lower() for name in search.attributes):
-        return search
-    return replace(search, attributes=(*search.attributes, "objectGUID"))
+    return search if _asks_guid(search) else replace(search, attributes=(*search.attributes, "objectGUID"))
+
+
+def _asks_guid(search: Search) -> bool:
+    return GUID in (name.lower() for name in search.attributes)
+
+
+def _any(searches: Sequence[Search], guids: Iterable[bytes]) -> Search:
+    """Return the search for what any of these finds among these objects."""
+    where = "".join(search.where for search in searches)
+    return replace(searches[0], where=f"(&(|{where}){_among(guids)})", attributes=("objectGUID",))
 
 
 def _about(search: Search, guids: Iterable[bytes]) -> Search:
     """Return the search about these objects alone: the directory itself says which of them it still finds."""
-    these = "".join(f"(objectGUID={escape_filter(guid)})" for guid in sorted(guids))
-    return replace(with_guid(search), where=f"(&{search.where}(|{these}))")
+    return replace(with_guid(search), where=f"(&{search.where}{_among(guids)})")
+
+
+def _among(guids: Iterable[bytes]) -> str:
+    return f"(|{''.join(f'(objectGUID={escape_filter(guid)})' for guid in sorted(guids))})"
 
 
 def counted(search: Search) -> bool:
@@ -315,20 +381,28 @@ def counted(search: Search) -> bool:
     Not so: what a controller says of itself, security descriptors (inherited parts arrive later, uncounted), and anything that
     is not known.
     """
-    names = {name.lower() for name in search.attributes} | (_named(search.where) or {"?"})
     return bool(
         not search.controller
         and not search.deleted
         and not search.sd_flags
         and search.base.lower() != "rootdse"
-        and names - {"objectcategory"} <= _COUNTED
+        and _attributes(search) - {"objectcategory"} <= _COUNTED
     )
 
 
 def patchable(search: Search) -> bool:
-    """Whether each row depends on its own object alone."""
-    names = {name.lower() for name in search.attributes} | (_named(search.where) or {"?"})
-    return not search.base.lower().startswith("config:") and names - {"objectcategory"} <= _OWN and counted(search)
+    """Whether each row depends on its own object alone, as long as nothing is renamed, moved or deleted."""
+    own = _attributes(search) - {"objectcategory"} <= _OWN | _LINKS
+    return own and not search.base.lower().startswith("config:") and counted(search)
+
+
+def _names_others(search: Search) -> bool:
+    return not _LINKS.isdisjoint(_attributes(search))
+
+
+def _attributes(search: Search) -> set[str]:
+    """Return every attribute that a search asks for or looks at; ``?`` among them where that cannot be told."""
+    return {name.lower() for name in search.attributes} | (_named(search.where) or {"?"})
 
 
 def _named(where: str) -> set[str] | None:

@@ -15,18 +15,18 @@ from reconciler.core.corrections import RULES, Corrections, Rules, corrected, co
 from reconciler.core.drift import COUNTS, Drift
 from reconciler.core.errors import HeldBack, NeedsPerson, ReconcileError
 from reconciler.core.plan import Change, Plan
+from reconciler.core.policy import policy_at
 from reconciler.core.ports import Journal, Json
 from reconciler.core.report import Outcome
 from reconciler.core.resource import Key, Resource
 from reconciler.core.windows import Window, opens
 from reconciler.engine.certify import Sources
-from reconciler.engine.drift import AS_WANTED, drifts_of, fields_of, wanted_digest
+from reconciler.engine.drift import AS_WANTED, drift_of, drifts_of, fields_of, wanted_digest
 from reconciler.engine.intents import Scope, freeze
 from reconciler.engine.pausing import paused
 from reconciler.engine.sightings import sighted
+from reconciler.engine.unsettled import CORRECTIONS
 
-CORRECTIONS = "corrections/"
-"""Prefix of the facts that say what was set right, by key, for one declaration of it; empty once a person said: go on."""
 SILENCE = timedelta(minutes=15)
 """How long something may not answer before that is worth a word of its own: a controller restarts within it."""
 TYPICAL = (
@@ -98,7 +98,7 @@ class Restraint(Unrestrained):
     def hold(self, change: Change) -> Hold | None:
         """Return why a change forward is not made now; None where it may be made."""
         assert self._scope is not None
-        drift, resource = self._drifts.get(change.key), self._scope.graph[change.key]
+        drift, resource = self._named(change, self._scope), self._scope.graph[change.key]
         if set(fields_of(change)) <= set(change.wanted.renews):
             return None  # a deadline that is not pushed forward takes back what is wanted
         if drift is not None and drift.comes_from == "transient" and self._terms.by == "watch":
@@ -107,11 +107,25 @@ class Restraint(Unrestrained):
             return None  # what went back counts only after it
         if (waits := self._not_now(resource)) is not None:
             return Hold(waits)
+        if drift is None and self._is_left_to_people(resource):
+            return Hold()
         if drift is None or drift.comes_from != "external" or self._terms.by == "person":
             return None
         if drift.policy == "report":
             return Hold(HeldBack(f"{drift.title} drifted", where=drift.where, do="`on_drift: report` leaves it to a person: `reconcile apply` sets it right"))  # fmt: skip
         return self._fought_over(change, drift)
+
+    def _named(self, change: Change, scope: Scope) -> Drift | None:
+        """Return what the first round called it; what did not answer then has its name from the round in which it did."""
+        drift = self._drifts.get(change.key)
+        if drift is not None and drift.comes_from == "unknown":
+            drift = self._drifts[change.key] = drift_of(change, scope, self._sources, self._terms.where)
+        return drift
+
+    def _is_left_to_people(self, resource: Resource) -> bool:
+        """Whether it was as wanted when the run began, and is not to be touched once it was: the next look says why it differs."""
+        was_right, now = resource.key in self._right, self._sources.clock.now()
+        return self._terms.by == "watch" and was_right and policy_at(resource.on_drift, now) == "report"
 
     def _not_now(self, resource: Resource) -> HeldBack | None:
         now, what = self._sources.clock.now(), resource.title()
@@ -120,6 +134,9 @@ class Restraint(Unrestrained):
             return HeldBack(
                 f"{what}: {pause}", where=resource.key, do="`reconcile resume` ends the pause before its time"
             )
+        if (own := opens(resource.windows, now)) is not None:
+            opening = f"its next window opens at {own:%Y-%m-%d %H:%M} UTC"
+            return HeldBack(f"{what}: {opening}", where=resource.key, do="wait for it, or change its `windows`")
         at = opens(self._terms.windows, now) if self._terms.by == "watch" else None
         if at is None:
             return None
@@ -167,6 +184,7 @@ class Restraint(Unrestrained):
         if news := {**self._as_wanted(outcomes, now), **self._no_longer_fought_over(ended)}:
             journal.note(news, now)
         journal.forget_sightings(now - self._terms.keep)
+        journal.forget_steps(now - self._terms.keep)
         return tuple(drift for drift in drifts if self._counts(drift, now))
 
     def _counts(self, drift: Drift, now: datetime) -> bool:
@@ -209,19 +227,6 @@ class Restraint(Unrestrained):
     def _declared(self, key: Key) -> str:
         assert self._scope is not None
         return digest_of(freeze(self._scope.graph[key], declared=True))
-
-
-def stalls(journal: Journal) -> dict[Key, datetime]:
-    """Return what is left alone because somebody keeps changing it back, and since when."""
-    states = {key: Corrections.read(fact) for key, fact in journal.facts(CORRECTIONS).items()}
-    return {key.removeprefix(CORRECTIONS): state.stalled for key, state in states.items() if state.stalled is not None}
-
-
-def let_go(journal: Journal, now: datetime, keys: Iterable[Key]) -> None:
-    """Begin anew with these, because a person says so."""
-    for key in keys:
-        journal.note({CORRECTIONS + key: {}}, now)
-        journal.record("resume", now, {"key": key})
 
 
 def wakes(journal: Journal, resources: Iterable[Resource], windows: Sequence[Window], now: datetime) -> list[datetime]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from reconciler.core.audit import Audit, NoAudit
 from reconciler.core.conflict import Conflict
 from reconciler.core.errors import ReconcileError
 from reconciler.core.limits import Permit
+from reconciler.core.looks import LastLook, Reading
 from reconciler.core.plan import Change, Direction, Plan, walk_order
 from reconciler.core.ports import Clock, Journal, World
 from reconciler.core.report import Outcome, Status
-from reconciler.core.resource import Key
+from reconciler.core.resource import Key, Resource
 from reconciler.core.steps import Effect
 from reconciler.engine.events import Event, Listener, nobody
 from reconciler.engine.intents import Scope
+from reconciler.engine.observe import recall
 from reconciler.engine.restraint import Hold, Unrestrained
 
 
@@ -35,6 +38,13 @@ class Tools:
     account_of: Callable[[Effect], str] = lambda effect: ""
     plan: str = ""  # digest of the plan that this round follows
     restraint: Unrestrained = field(default_factory=Unrestrained)
+    looks: LastLook | None = None  # what is kept of the look before, by who looks again and again
+
+    @property
+    def reading(self) -> Reading:
+        """How what was answered is read."""
+        told = partial(recall, self.journal)
+        return Reading(told) if self.looks is None else Reading(told, self.looks.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class Progress:
     ours: set[Key] = field(default_factory=set)  # changed by us since their baselines were kept
     lapsed: dict[Key, datetime] = field(default_factory=dict)  # when a lease ended that the phase would have go on
     plan: Plan | None = None  # of the round that is under way
+    found: dict[Key, Resource] = field(default_factory=dict)  # as last observed
     held: dict[Key, Hold] = field(default_factory=dict)  # what was not made for now
 
     def settle(self, key: Key, status: Status, error: ReconcileError | None = None, because: str = "") -> None:
@@ -110,6 +121,8 @@ def outcomes(scope: Scope, progress: Progress) -> tuple[Outcome, ...]:
             because=progress.because.get(key, ""),
             lapsed=progress.lapsed.get(key),
             edits=progress.edits.get(key, ()),
+            verdicts=scope.graph[key].verdicts(progress.found[key]) if key in progress.found else (),
+            remarks=scope.graph[key].remarks(progress.found[key]) if key in progress.found else (),
         )
         for key in walk_order(scope.graph, scope.intents)
     )

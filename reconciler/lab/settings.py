@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import os
 import tempfile
@@ -15,10 +16,13 @@ from reconciler.lab.windows.contract import DomainFacts
 
 Role = Literal["source", "target"]
 ROLES: tuple[Role, Role] = ("source", "target")
+MOST_ADMT_HOSTS = 9
 PASSWORDS = ("source-admin", "target-admin", "migrator", "key-password")
 
 # Settings that are baked into the disks; the others may change with every start.
-BUILT_IN = ("source_address", "target_address", "users", "awkward", "trust", "locale")
+BUILT_IN = (
+    "source_address", "target_address", "users", "groups", "computers", "units", "awkward", "trust", "locale", "admt_hosts", "member_address",
+)  # fmt: skip
 
 # Unix socket addresses end at 108 bytes, and Samba adds "/source/ncalrpc/np/..." to the directory.
 LONGEST_DIRECTORY = 64
@@ -29,28 +33,76 @@ class LabError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A member server of the target domain.
+
+    Attributes:
+        name: Its host name without its domain.
+        address: A loopback address of its own.
+    """
+
+    name: str
+    address: str
+
+    @property
+    def fqdn(self) -> str:
+        """Its DNS name."""
+        return f"{self.name}.target.lab"
+
+
+@dataclass(frozen=True, slots=True)
 class LabSettings:
     """What was asked for when the lab was started.
 
     Args:
         directory: Everything the lab owns lies below it.
         users: Accounts in OU=Staff of the source, awkward names included.
+        groups: Nested groups in OU=Groups of the source, beside the six that are always there.
+        computers: Computer accounts in OU=Workstations of the source.
+        units: Departments below OU=Staff, among which the numbered part of the staff is spread.
         awkward: Start from a world in which somebody had already changed some of the things a migration changes.
         trust: Build the lab with an external, quarantined two-way trust already there (implied by ``awkward``).
         restart_seconds: How long a restarting host stays down.
         locale: Language of the simulated hosts.
         hosts: Run the simulated Windows hosts too, not only the directories.
+        admt_hosts: On how many hosts of the target ADMT can be installed; all but the controller are member servers.
+        member_address: Loopback address of the first member server; the others have those that follow.
     """
 
     directory: Path
     source_address: str = "127.0.0.21"
     target_address: str = "127.0.0.22"
     users: int = 40
+    groups: int = 0
+    computers: int = 0
+    units: int = 0
     awkward: bool = False
     trust: bool = False
     restart_seconds: float = 2.0
     locale: str = "en"
     hosts: bool = True
+    admt_hosts: int = 1
+    member_address: str = "127.0.0.23"
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The member servers of the target."""
+        first = ipaddress.ip_address(self.member_address)
+        return tuple(Member(f"tgtadmt{2 + index}", str(first + index)) for index in range(self.admt_hosts - 1))
+
+    def problem(self) -> str | None:
+        """Say why there cannot be such member servers."""
+        if not 1 <= self.admt_hosts <= MOST_ADMT_HOSTS:
+            return (
+                f"there can be 1 to {MOST_ADMT_HOSTS} ADMT hosts, not {self.admt_hosts}\n  do: choose with --admt-hosts"
+            )
+        try:
+            taken = {one.address for one in self.members} & {self.source_address, self.target_address}
+        except ValueError:
+            return f"{self.member_address} is no address for member servers\n  do: choose another one with --member-address"
+        if taken:
+            return f"{', '.join(taken)} is a controller's address\n  do: choose another one with --member-address"
+        return None
 
     def address(self, role: Role) -> str:
         """Return the loopback address of a domain's controller."""
@@ -109,7 +161,7 @@ class LabPaths:
 
     @property
     def keytab(self) -> Path:
-        """Keys of host/, HTTP/ and WSMAN/ of both controllers, for the WinRM listeners."""
+        """Keys of host/, HTTP/ and WSMAN/ of all hosts, for the WinRM listeners."""
         return self.directory / "winrm.keytab"
 
     @property
@@ -175,11 +227,12 @@ class LabPaths:
     def smb_conf(self, role: Role) -> Path:
         return self.domain(role) / "etc" / "smb.conf"
 
-    def certificate(self, role: Role) -> Path:
-        return self.directory / "tls" / f"{role}.pem"
+    def certificate(self, place: str) -> Path:
+        """Return the certificate of a domain's controller, by its role, or of a member server, by its name."""
+        return self.directory / "tls" / f"{place}.pem"
 
-    def private_key(self, role: Role) -> Path:
-        return self.directory / "tls" / f"{role}.key"
+    def private_key(self, place: str) -> Path:
+        return self.directory / "tls" / f"{place}.key"
 
     def disk(self, fqdn: str) -> Path:
         """Return the file in which a simulated host keeps its disk."""
@@ -219,7 +272,6 @@ def lab_document(settings: LabSettings, facts: Mapping[Role, DomainFacts], pid: 
     domains: dict[str, Any] = {}
     hosts: dict[str, Any] = {}
     for role, domain in facts.items():
-        password_file = str(paths.secret(f"{role}-admin"))
         domains[role] = {
             "dns": domain.dns,
             "netbios": domain.netbios,
@@ -231,17 +283,11 @@ def lab_document(settings: LabSettings, facts: Mapping[Role, DomainFacts], pid: 
             "ldaps": f"ldaps://{domain.address}:636",
             "ca_file": str(paths.ca_file),
             "admin": f"Administrator@{domain.dns.upper()}",
-            "admin_password_file": password_file,
+            "admin_password_file": str(paths.secret(f"{role}-admin")),
         }
-        hosts[domain.controller] = {
-            "address": domain.address,
-            "winrm_https": f"https://{domain.address}:5986/wsman",
-            "winrm_http": f"http://{domain.address}:5985/wsman",
-            "ca_file": str(paths.ca_file),
-            "user": f"{domain.netbios}\\Administrator",
-            "password_file": password_file,
-            "command_log": str(paths.command_log(domain.controller)),
-        }
+        hosts[domain.controller] = _host_document(paths, domain, domain.controller, domain.address)
+    for member in settings.members:
+        hosts[member.fqdn] = _host_document(paths, facts["target"], member.fqdn, member.address)
     return {
         "domains": domains,
         "hosts": hosts,
@@ -252,6 +298,18 @@ def lab_document(settings: LabSettings, facts: Mapping[Role, DomainFacts], pid: 
         "control_socket": str(paths.control_socket),
         "network": network,
         "pid": pid,
+    }
+
+
+def _host_document(paths: LabPaths, domain: DomainFacts, fqdn: str, address: str) -> dict[str, Any]:
+    return {
+        "address": address,
+        "winrm_https": f"https://{address}:5986/wsman",
+        "winrm_http": f"http://{address}:5985/wsman",
+        "ca_file": str(paths.ca_file),
+        "user": f"{domain.netbios}\\Administrator",
+        "password_file": str(paths.secret(f"{domain.role}-admin")),
+        "command_log": str(paths.command_log(fqdn)),
     }
 
 

@@ -62,7 +62,7 @@ class Supervisor:
         self.facts: dict[Role, DomainFacts] = {}
         self.servers: dict[Role, Server] = {role: Server(settings, role) for role in ROLES}
         self.bridges: dict[Role, Bridge] = {}
-        self.hosts: Mapping[Role, Host] = {}
+        self.hosts: Mapping[str, Host] = {}  # by role, and member servers by name
         self.operations: dict[str, Operation] = {
             "status": self._status,
             "stop": self._stop,
@@ -102,17 +102,20 @@ class Supervisor:
         self._jobs.add(job)
         job.add_done_callback(self._finished)
 
-    async def restart_host(self, role: Role, delay_s: float = 0.0) -> None:
-        """Take a host and its domain controller down and bring them back, as a restart does."""
+    async def restart_host(self, place: str, delay_s: float = 0.0) -> None:
+        """Take a host down and bring it back, as a restart does; with its Samba server where it is a domain controller."""
         await asyncio.sleep(delay_s)
+        servers = [server for role, server in self.servers.items() if role == place]
         async with self._busy:
-            if role in self.hosts:
-                await self.hosts[role].power_off()
-            await self.servers[role].stop()
+            if place in self.hosts:
+                await self.hosts[place].power_off()
+            for server in servers:
+                await server.stop()
             await asyncio.sleep(self.settings.restart_seconds)
-            await self.servers[role].start()
-            if role in self.hosts:
-                await self.hosts[role].boot()
+            for server in servers:
+                await server.start()
+            if place in self.hosts:
+                await self.hosts[place].boot()
 
     async def _start(self) -> None:
         settings = self.settings
@@ -221,6 +224,9 @@ class Supervisor:
                 }
                 for role, facts in self.facts.items()
             },
+            "members": {
+                one.fqdn: {"address": one.address, "host": one.name in self.hosts} for one in self.settings.members
+            },
         }
 
     async def _stop(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -244,7 +250,8 @@ class Supervisor:
         return {"seconds": round(time.monotonic() - started, 2)}
 
     async def _restart_host(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        await self.restart_host(_role(arguments))
+        named = {name: one.name for one in self.settings.members for name in (one.name, one.fqdn)}
+        await self.restart_host(named.get(str(arguments.get("host", "")).lower()) or _role(arguments))
         return {}
 
     async def _kill_controller(self, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -155,7 +155,9 @@ def read_lab_json(directory: Path) -> dict[str, Any]:
 
 
 def check_machine(settings: LabSettings) -> None:
-    """Say everything this machine lacks, in one go."""
+    """Say everything this machine lacks, in one go, and what of the settings cannot be."""
+    if (wrong := settings.problem()) is not None:
+        raise LabError(wrong)
     if len(os.fsencode(settings.directory)) > LONGEST_DIRECTORY:
         raise LabError(
             f"the lab's directory has a name of more than {LONGEST_DIRECTORY} characters: {settings.directory}\n"

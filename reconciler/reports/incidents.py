@@ -21,7 +21,9 @@ def unjudged(report: Report) -> list[str]:
     """Return the facts, or prefixes of facts, of incidents on which this run cannot say that they are over."""
     if report.interrupted:
         return [INCIDENT]
-    return [f"{INCIDENT}alarm/{key}" for key in report.closing.unknown]
+    # What could not be looked at, or not be set right, is not over: a host that restarts ends no drift.
+    failed = [f"{INCIDENT}drift/{outcome.key}" for outcome in report.outcomes if outcome.status == "failed"]
+    return [*failed, *(f"{INCIDENT}alarm/{key}" for key in report.closing.unknown)]
 
 
 def made(report: Report) -> Incident | None:

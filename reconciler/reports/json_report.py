@@ -16,6 +16,7 @@ from reconciler.reports.drifts import plain_drift
 from reconciler.reports.edits import plain_edit
 from reconciler.reports.plain import plain, plain_error
 from reconciler.reports.undo import undo_of
+from reconciler.reports.verdicts import verdicts_json
 
 
 def render(report: Report) -> str:
@@ -54,6 +55,8 @@ def document(report: Report) -> dict[str, Any]:
         **closing_json(report.closing),
         "drifts": [plain_drift(drift) for drift in report.drifts],
         "fenced": dict(report.fenced),
+        "populations": verdicts_json(report),
+        "remarks": [{"key": key, "lines": list(lines)} for key, lines in report.remarks.items()],
     }
 
 

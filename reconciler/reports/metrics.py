@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -49,16 +49,24 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What the history of a journal tells about the runs so far.
+    """What the history of a journal tells about the runs so far; as small after years as on the first day.
 
     Attributes:
-        lengths_s: How long each took that ended.
+        ended: How many began and ended.
+        within: How many of those took at most each of ``BOUNDS_S``.
+        took_s: How long they took all together.
         converged_at: When one ended with code 0 last.
+        open: When those began that have not ended, by run.
+        last: The id of the last entry that was read.
     """
 
     begun: int = 0
-    lengths_s: tuple[float, ...] = ()
+    ended: int = 0
+    within: tuple[int, ...] = (0,) * len(BOUNDS_S)
+    took_s: float = 0.0
     converged_at: datetime | None = None
+    open: Mapping[str, datetime] = field(default_factory=dict)
+    last: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +96,26 @@ class Seen:
     lag_s: float | None = None
 
 
-def runs(history: Iterable[Mapping[str, Any]]) -> Runs:
-    """Read the history of a journal."""
-    began: dict[str, datetime] = {}
-    lengths: list[float] = []
-    begun, converged_at = 0, None
+def runs(history: Iterable[Mapping[str, Any]], before: Runs = Runs()) -> Runs:
+    """Read the history of a journal, or what came to it since ``before``."""
+    found, began = before, dict(before.open)
     for entry in history:
         event, run, at = entry["event"], str(entry.get("run", "")), datetime.fromisoformat(entry["at"])
         if event in ("apply", "revert"):
-            begun += 1
+            found = replace(found, begun=found.begun + 1)
             began[run] = at
         elif event in ("apply ended", "revert ended"):
             if (start := began.pop(run, None)) is not None:
-                lengths.append(max(0.0, (at - start).total_seconds()))
+                found = _with_length(found, max(0.0, (at - start).total_seconds()))
             if entry.get("exit_code") == ExitCode.OK:
-                converged_at = at
-    return Runs(begun, tuple(lengths), converged_at)
+                found = replace(found, converged_at=at)
+        found = replace(found, last=int(entry.get("id", found.last)))
+    return replace(found, open=began)
+
+
+def _with_length(found: Runs, length_s: float) -> Runs:
+    within = tuple(count + (length_s <= bound) for count, bound in zip(found.within, BOUNDS_S, strict=True))
+    return replace(found, ended=found.ended + 1, within=within, took_s=found.took_s + length_s)
 
 
 def families(seen: Seen) -> list[Family]:
@@ -148,9 +160,8 @@ def _temporary(seen: Seen, own: Labels) -> Iterator[Family]:
 
 
 def _runs(seen: Seen, own: Labels) -> Iterator[Family]:
-    lengths = seen.runs.lengths_s
-    buckets = [(str(bound), float(sum(length <= bound for length in lengths))) for bound in BOUNDS_S]
-    spread = Spread((*buckets, ("+Inf", float(len(lengths)))), sum(lengths))
+    buckets = [(str(bound), float(count)) for bound, count in zip(BOUNDS_S, seen.runs.within, strict=True)]
+    spread = Spread((*buckets, ("+Inf", float(seen.runs.ended))), seen.runs.took_s)
     yield _counter("passes", "Runs that were begun.", [(own, seen.runs.begun)])
     yield Family(
         "reconcile_apply_duration_seconds", "How long runs took that ended.", "histogram", ((own, spread),)

@@ -10,14 +10,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from reconciler.core.errors import ReconcileError
-from reconciler.core.secret import CredentialPart, SecretRef, Template
+from reconciler.core.secret import CredentialPart, Generated, SecretRef, Template
 
 
 def plain(value: Any) -> Any:
     """Return ``value`` as JSON values."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    if isinstance(value, SecretRef | Template | CredentialPart):
+    if isinstance(value, SecretRef | Generated | Template | CredentialPart):
         return str(value)
     if isinstance(value, str):
         return str(value)

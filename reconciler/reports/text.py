@@ -21,7 +21,9 @@ from reconciler.reports.closing import alarm_lines, alarmed, closing_lines
 from reconciler.reports.drifts import drift_lines, ignored_lines
 from reconciler.reports.edits import edit_lines, policy_of
 from reconciler.reports.json_report import foreseen, live, weight_of
+from reconciler.reports.remarks import remark_lines
 from reconciler.reports.undo import show, undo_of
+from reconciler.reports.verdicts import verdict_lines
 
 COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 MARKS = {
@@ -48,6 +50,7 @@ class PlanText:
             yield Text.assemble(("= ", "dim"), (plan.observed[key].title(), "dim"), (f"  [{key}]", "dim"))
             yield _indented(edit_lines(plan.edits[key], "keep"))
         yield from ignored_lines(self.report.drifts)
+        yield from remark_lines(self.report)
         for key, error in plan.errors.items():
             yield Text.assemble(("✗ ", "bold red"), (key, "bold"), " could not be observed")
             yield Padding(_error(error), (0, 0, 0, 4))
@@ -176,8 +179,10 @@ class ApplyText:
         for outcome in self.report.outcomes:
             if outcome.status != "unchanged" or outcome.edits:
                 yield _outcome(outcome)
+                yield _indented(verdict_lines(outcome.verdicts))
                 if said := drift_lines(self.report.drifts, outcome.key):
                     yield _indented(said)
+        yield from remark_lines(self.report)
         if self.report.closed:
             yield Text("\nPut back:", style="bold")
             yield undone_table(self.report.closed)

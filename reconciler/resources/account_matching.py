@@ -1,120 +1,227 @@
-"""Which account of the target is which account of the source: by SID history, else by name below the container."""
+"""Which account of the target is which account of the source: by SID history first, then by the declared key."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from reconciler.core.query import Row, Rows
-from reconciler.core.values import Dn, Sid, split_unescaped
-from reconciler.resources import rows
-from reconciler.resources.directory_rows import row_dn
+from reconciler.resources.account_names import KINDS, Names, Naming, apart, too_long
+from reconciler.resources.account_records import Account, below
+from reconciler.resources.population import Of, OnNameConflict
+from reconciler.resources.several import Several
 
-FIRST_FREE_RID = 1000  # below it are built-in accounts; they cannot be migrated (MS-SAMR 2.2.1.14)
-
-_ILLEGAL = re.compile(r'["*+,/:;<=>?\[\\\]|]')
-_SAM_LENGTH = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One account of either domain; an attribute that it does not have is empty or 0."""
-
-    dn: Dn
-    sid: Sid
-    sam: str
-    upn: str = ""
-    pwd_last_set: int = 0
-    history: frozenset[Sid] = frozenset()
-    user: bool = True
-    critical: bool = False
-
-    @property
-    def rdn(self) -> str:
-        """The first component of the DN, as escaped there."""
-        return split_unescaped(self.dn, ",")[0]
-
-    @property
-    def built_in(self) -> bool:
-        """Whether it belongs to the system."""
-        return self.critical or int(self.sid.rpartition("-")[2]) < FIRST_FREE_RID
+BY_NAME = "sAMAccountName"
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An account of the source and what became of it; ``conflict`` says why nothing can, if that is so."""
+    """An account of the source and what became of it.
+
+    Attributes:
+        has_history: The target has the SID of the source.
+        conflict: Why nothing can be done for it, if that is so.
+        skipped: Why it is deliberately left out, if that is so.
+    """
 
     source: Account
+    names: Names
     target: Account | None = None
     has_history: bool = False
     conflict: str = ""
+    skipped: str = ""
 
 
-def read_account(row: Row) -> Account:
-    """Read an account from a search row."""
-    return Account(
-        dn=row_dn(row),
-        sid=rows.sid(row, "objectSid"),
-        sam=rows.text(row, "sAMAccountName"),
-        upn=rows.text_or_none(row, "userPrincipalName") or "",
-        pwd_last_set=rows.number_or_none(row, "pwdLastSet") or 0,
-        history=frozenset(rows.sids(row, "sIDHistory")),
-        user=_is_user(row),
-        critical=rows.has(row, "isCriticalSystemObject") and rows.flag(row, "isCriticalSystemObject"),
-    )
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a population is matched.
 
-
-def sanitised(name: str) -> str:
-    """Replace what ADMT replaces in a SAM account name.
-
-    Source: ADMT Guide, cc974359.
+    Attributes:
+        key: Attribute by which an account of the target is the same person, where no SID says so.
+        key_at: Place of that attribute in ``Account.values``; None for the sAMAccountName.
     """
-    cleaned = _ILLEGAL.sub("_", name)
-    return f"{cleaned[:-1]}_" if cleaned.endswith(".") else cleaned
+
+    of: Of
+    naming: Naming
+    on_name_conflict: OnNameConflict = "fail"
+    key: str = BY_NAME
+    key_at: int | None = None
 
 
-def match(sources: Iterable[Account], targets: Rows, into: Dn) -> tuple[Pair, ...]:
-    """Pair accounts, ordered by name.
+class Target:
+    """Everything in the target that has a sAMAccountName, by what it is found by."""
 
-    Args:
-        sources: Accounts to migrate.
-        targets: Everything in the target domain that has a sAMAccountName.
-        into: Container in which an account of the same name counts as the same person.
-    """
-    found = [read_account(row) for row in targets]
-    by_history = {sid: account for account in found for sid in account.history}
-    by_name = {account.sam.casefold(): account for account in found}
-    ordered = sorted(sources, key=lambda account: (account.sam.casefold(), str(account.sid)))
-    sharing = Counter(sanitised(account.sam).casefold() for account in ordered)
-    return tuple(_pair(account, by_history, by_name, sharing, into) for account in ordered)
+    __slots__ = ("_key_at", "by_history", "by_key", "by_name", "by_place")
+
+    def __init__(self, key_at: int | None = None) -> None:
+        self._key_at = key_at
+        self.by_history: Several[bytes, Account] = Several()
+        self.by_name: Several[str, Account] = Several()
+        self.by_key: Several[bytes, Account] = Several()
+        self.by_place: Several[str, Account] = Several()
+
+    @classmethod
+    def of(cls, accounts: Iterable[Account], key_at: int | None = None) -> Target:
+        """Take them all up.
+
+        Args:
+            key_at: Place of the key in ``Account.values``.
+        """
+        return cls(key_at).turned((), accounts)
+
+    def turned(self, gone: Iterable[Account], fresh: Iterable[Account]) -> Target:
+        """Take some out, exactly as they were taken up, and others up; return itself."""
+        for account in gone:
+            for index, key in self._places(account):
+                index.drop(key, account)
+        for account in fresh:
+            for index, key in self._places(account):
+                index.add(key, account)
+        return self
+
+    def reached(self, source: Account, names: Iterable[str], value: bytes | None) -> Iterator[Account]:
+        """Yield every account that the pair of this one may depend on."""
+        yield from self.by_history.of(source.sid)
+        for name in names:
+            yield from self.by_name.of(name)
+        if value is not None:
+            yield from self.by_key.of(value)
+
+    def _places(self, account: Account) -> Iterator[tuple[Several[Any, Account], Hashable]]:
+        for sid in account.history:
+            yield self.by_history, sid
+        yield self.by_name, account.sam.casefold()
+        yield self.by_place, account.dn.casefold()
+        value = key_value(account, self._key_at)
+        if value is not None:
+            yield self.by_key, value
+
+
+def key_value(account: Account, key_at: int | None) -> bytes | None:
+    """Return the value by which an account is the same person as another; None where it has none."""
+    values = account.values[key_at] if key_at is not None else ()
+    return values[0].lower() if values else None
+
+
+def in_order(account: Account) -> tuple[str, bytes]:
+    """Return what accounts are ordered by: their names."""
+    return account.sam.casefold(), account.sid
+
+
+def match(sources: Sequence[Account], target: Target, rules: Rules) -> tuple[Pair, ...]:
+    """Pair accounts, ordered by name."""
+    ordered = sorted(sources, key=in_order)
+    names = [rules.naming.of(account) for account in ordered]
+    sharing = Counter(one.sam.casefold() for one in names)
+    inside = _inside(rules.naming)
+    found = [
+        _pair(account, called, target, rules, sharing, inside)
+        for account, called in zip(ordered, names, strict=True)
+    ]  # fmt: skip
+    return _apart(_claimed_once(found), target)
 
 
 def _pair(
     source: Account,
-    by_history: Mapping[Sid, Account],
-    by_name: Mapping[str, Account],
+    names: Names,
+    target: Target,
+    rules: Rules,
     sharing: Mapping[str, int],
-    into: Dn,
+    inside: Callable[[str], bool],
 ) -> Pair:
-    if source.sid in by_history:
-        return Pair(source, by_history[source.sid], has_history=True)
-    name = sanitised(source.sam)
-    if sharing[name.casefold()] > 1 and name != source.sam:
-        return Pair(source, conflict=f"another account of the source is called {name} as well")
-    other = by_name.get(name.casefold()) or by_name.get(name[:_SAM_LENGTH].casefold())
+    known, *twice = target.by_history.of(source.sid) or (None,)
+    if known is not None and twice:
+        return Pair(source, names, conflict=f"its SID is in the history of {known.dn} and of {twice[0].dn}")
+    other, doubt = _by_key(source, names, target, rules)
+    if known is not None:
+        if other is not None and other.sid != known.sid and _same_person(other, source, rules, inside):
+            said = f"its SID is in the history of {known.dn}, and its {rules.key} is that of {other.dn}"
+            return Pair(source, names, known, has_history=True, conflict=said)
+        return Pair(source, names, known, has_history=True)
+    if doubt:
+        return Pair(source, names, conflict=doubt)
+    if sharing[names.sam.casefold()] > 1 and names.sam != source.sam:
+        return Pair(source, names, conflict=f"another account of the source is called {names.sam} as well")
+    if long := too_long(names.sam, rules.of):
+        return Pair(source, names, conflict=long)
+    if other is not None and rules.key != BY_NAME:
+        taken = _taken(other, source, rules)
+        return Pair(source, names, conflict=taken) if taken else Pair(source, names, other)
+    return _by_name(source, names, target, rules, inside)
+
+
+def _by_key(source: Account, names: Names, target: Target, rules: Rules) -> tuple[Account | None, str]:
+    """Return who has the same key, or why that cannot be told."""
+    if rules.key_at is None:
+        return target.by_name.first(names.sam.casefold()), ""
+    value = key_value(source, rules.key_at)
+    found = target.by_key.of(value) if value is not None else ()
+    if len(found) > 1:
+        return None, f"{len(found)} accounts have its {rules.key}: {found[0].dn} and {found[1].dn}"
+    return (found[0] if found else None), ""
+
+
+def _by_name(source: Account, names: Names, target: Target, rules: Rules, inside: Callable[[str], bool]) -> Pair:
+    other = target.by_name.first(names.sam.casefold())
     if other is None:
-        return Pair(source)
-    if not other.user:
-        return Pair(source, conflict=f"{other.dn} has its name, and is no user account")
-    if any(sid.domain == source.sid.domain for sid in other.history):
-        return Pair(source, conflict=f"{other.dn} has its name, and the SID history of another account")
-    if not other.dn.is_below(into):
-        return Pair(source, conflict=f"{other.dn} has its name")
-    return Pair(source, other)
+        return Pair(source, names)
+    taken = _taken(other, source, rules) or ("" if inside(other.dn) else f"{other.dn} has its name")
+    if not taken:
+        return Pair(source, names, other)
+    if rules.on_name_conflict == "skip":
+        return Pair(source, names, skipped=taken)
+    if rules.on_name_conflict == "merge" and not _taken(other, source, rules):
+        return Pair(source, names, other)
+    if rules.on_name_conflict != "prefix" or names.sam.startswith(rules.naming.rename.prefix):
+        return Pair(source, names, conflict=taken)
+    called = replace(names, sam=rules.naming.rename.prefix + names.sam)
+    if long := too_long(called.sam, rules.of):
+        return Pair(source, called, conflict=f"{taken}; {long}")
+    return _by_name(source, called, target, rules, inside)
 
 
-def _is_user(row: Row) -> bool:
-    classes = {name.lower() for name in rows.texts(row, "objectClass")}
-    return "user" in classes and "computer" not in classes  # a computer is a user to the schema
+def _same_person(other: Account, source: Account, rules: Rules, inside: Callable[[str], bool]) -> bool:
+    """Whether the key alone would have made them a pair; a name counts only where the population goes to."""
+    return rules.key != BY_NAME or (inside(other.dn) and not _taken(other, source, rules))
+
+
+def _taken(other: Account, source: Account, rules: Rules) -> str:
+    """Say why an account cannot be the one of this source account; empty where it can."""
+    if other.kind != KINDS[rules.of]:
+        return f"{other.dn} has its name, and is no {KINDS[rules.of]} account"
+    domain = source.sid[:-4]
+    if any(sid[:-4] == domain for sid in other.history):
+        return f"{other.dn} has its name, and the SID history of another account"
+    return ""
+
+
+def _inside(naming: Naming) -> Callable[[str], bool]:
+    tests = [below(container) for container in naming.containers]
+    return lambda dn: any(test(dn) for test in tests)
+
+
+def _claimed_once(pairs: Sequence[Pair]) -> list[Pair]:
+    """Refuse accounts of the source that would become one account of the target."""
+    claims = Counter(pair.target.sid for pair in pairs if pair.target is not None)
+    return [
+        replace(pair, target=None, conflict=f"another account of the source is {pair.target.dn} as well")
+        if pair.target is not None and claims[pair.target.sid] > 1 and not pair.has_history and not pair.conflict
+        else pair
+        for pair in pairs
+    ]
+
+
+def _apart(pairs: Sequence[Pair], target: Target) -> tuple[Pair, ...]:
+    """Give those that would get a DN that is taken another one."""
+    taken: set[str] = set()
+    found = []
+    for pair in pairs:
+        if pair.target is None and not pair.conflict and not pair.skipped:
+            place = pair.names.place
+            if place in taken or place in target.by_place:
+                pair = replace(pair, names=replace(pair.names, rdn=apart(pair.names, pair.names.sam)))
+                place = pair.names.place
+            taken.add(place)
+        found.append(pair)
+    return tuple(found)

@@ -36,7 +36,7 @@ class Leftovers(Resource):
 
     def queries(self) -> tuple[Query, ...]:
         """Ask the journal: it was told before a run wrote anything."""
-        return (Recall(account_runs.prefix(self.domain)),)
+        return (Recall(account_runs.files_prefix(self.domain)),)
 
     def parse(self, *answers: Rows) -> Self:
         """Read the files that were not seen to be removed."""

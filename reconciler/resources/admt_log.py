@@ -11,49 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from reconciler.resources import admt_failures
+
 PASSWORD_NOT_COPIED = 7557
+COMPLETED = "operation completed"
+"""What the log of a run that came to its end says (folded); another language says it otherwise, which costs one more run."""
 
 Password = Literal["copied", "random", "attempted"]
 
 _LINE = re.compile(r"^(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) )?(?:(ERR|WRN|E|W)(\d):(\d{4,5}) )?(.*)$", re.DOTALL)
-_SYSTEM_CODE = re.compile(r"(?:Error code\s*=\s*|rc\s*=\s*)(\d+)", re.IGNORECASE)
-_NO_SAME_KEY = ("do not have the same encryption key", "does not have an encryption key for source domain")
-
-# What to look at, by system error code. Sources: KB322970, KB322981, KB4089459 and the Windows system error codes 8200-8999.
-_BY_CODE: Mapping[int, str] = {
-    5: "the operator lacks rights in one of the domains",
-    6: "TcpipClientSupport is missing on the source PDC emulator, or it was not restarted since; or a name does not resolve",
-    1326: "the operator's password is wrong, or the secrets of the trust do not match",
-    1332: "the source trusts domains that the target does not know",
-    1355: "the source domain cannot be found: DNS or the trust",
-    1376: "something that is no domain local group has the name <NETBIOS>$$$, or nothing has",
-    1378: "<NETBIOS>$$$ in the source has a leftover member",
-    1722: "PES is stopped, LSA protection is on, or a firewall is between",
-    1788: "the trust does not work",
-    8534: "both domains are in the same forest",
-    8536: "auditing of account management is off in the target",
-    8537: "no controller of the source can be found: DNS or a firewall",
-    8539: "the SID is already in the target forest: look who has it in objectSid or sIDHistory",
-    8540: "the existing object is of another class or scope",
-    8552: "auditing of account management is off in the source",
-    8558: "ADMT has to run on a controller of the target domain to migrate SIDs",
-}
-_BY_TEXT: tuple[tuple[str, str], ...] = (
-    *(
-        (fragment, "the host that runs ADMT and PES have different keys: import the key file where ADMT runs")
-        for fragment in _NO_SAME_KEY
-    ),
-    ("specified local group does not exist", _BY_CODE[1376]),
-    ("already a member of the group", _BY_CODE[1378]),
-    ("RPC server is unavailable", _BY_CODE[1722]),
-    ("Password Export Service is not running", "start PES on the export server"),
-    (
-        "Unable to copy password. Access is denied",
-        "RestrictAnonymous and the Pre-Windows 2000 group of the target keep PES out",
-    ),
-    ("No credentials are available", "the operator is marked as sensitive, or Credential Guard is on"),
-    ("Access is denied", _BY_CODE[5]),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,51 +58,91 @@ def problems(log: Iterable[Entry]) -> tuple[Entry, ...]:
 
 def advice(entry: Entry) -> str:
     """Say what to look at; empty where nobody knows."""
-    for code in map(int, _SYSTEM_CODE.findall(entry.text)):
-        if code in _BY_CODE:
-            return _BY_CODE[code]
-    return next((said for fragment, said in _BY_TEXT if fragment.casefold() in entry.text.casefold()), "")
+    return admt_failures.advice(entry.text)
 
 
 def key_mismatch(log: Iterable[Entry]) -> Entry | None:
     """Return the line that says that ADMT and PES do not share a key; it has no number of its own, so its text decides."""
-    return next((entry for entry in log if any(fragment in entry.text for fragment in _NO_SAME_KEY)), None)
+    return next((entry for entry in log if any(fragment in entry.text for fragment in admt_failures.NO_SAME_KEY)), None)
 
 
-def passwords(log: Iterable[Entry], names: Mapping[str, Iterable[str]]) -> dict[str, Password]:
-    """Say for each account how its password fared.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a log says of one account.
+
+    Attributes:
+        spoken: Some line speaks of it, and the run went on behind it.
+        begun: Some line speaks of it.
+        password: "copied", "random" where ADMT generated one instead, or "attempted" where nothing is known.
+        against: The first warning or error about it, with what to look at; empty for none.
+    """
+
+    spoken: bool
+    password: Password
+    against: str = ""
+    begun: bool = False
+
+
+def told(log: Iterable[Entry], names: Mapping[str, Iterable[str]]) -> dict[str, Told]:
+    """Say for each account what a log tells of it.
 
     Doubt counts against the copy: an account that no line speaks of was not reached, a 7557 that names nobody we know of is held against every account, an error that
-    names nobody against every account that no other line speaks of (the run never came to it).
+    names nobody against every account that no other line speaks of (the run never came to it). In a log that does not say that the run came to its
+    end, the last account was perhaps only begun, unless it was alone in the run: then there is nothing smaller to try.
 
     Args:
         log: The whole log of one run.
         names: Key of an account -> every name that the log may give it.
-
-    Returns:
-        "copied", "random" where ADMT generated one instead, or "attempted" where nothing is known.
     """
     entries = tuple(log)
-    verdict: dict[str, Password] = {
-        key: "copied" if _spoken_of(entries, called) else "attempted" for key, called in names.items()
-    }
-    for entry in problems(entries):
+    by_name: dict[str, list[str]] = {}
+    for key, called in names.items():
+        for name in called:
+            if name:
+                by_name.setdefault(name.casefold(), []).append(key)
+    longest = max(map(len, by_name), default=0)
+    about = [(entry, _about(entry.text, by_name, longest)) for entry in entries]
+    spoken = {key for entry, keys in about if entry.severity == "info" for key in keys}
+    begun = set(spoken)
+    if len(names) > 1 and not any(COMPLETED in entry.text.casefold() for entry in entries):
+        spoken -= next((keys for _, keys in reversed(about) if keys), set())
+    verdict: dict[str, Password] = {key: "copied" if key in spoken else "attempted" for key in names}
+    against: dict[str, str] = {}
+    for entry, keys in about:
+        if entry.severity == "info":
+            continue
         random = entry.severity == "warning"
+        for key in keys:
+            against.setdefault(key, said(entry))
         if random and entry.number != PASSWORD_NOT_COPIED:
             continue
-        about = [key for key, called in names.items() if _names(entry.text, called)]
-        if not about:
-            about = list(names) if random else [key for key, called in names.items() if not _spoken_of(entries, called)]
-        for key in about:
+        for key in keys or (list(names) if random else [key for key in names if key not in spoken]):
             verdict[key] = "random" if random else "attempted"
-    return verdict
+    return {
+        key: Told(key in spoken or key in against, verdict[key], against.get(key, ""), key in begun) for key in names
+    }
 
 
-def _spoken_of(entries: Iterable[Entry], called: Iterable[str]) -> bool:
-    names = tuple(called)
-    return any(entry.severity == "info" and _names(entry.text, names) for entry in entries)
+def said(entry: Entry) -> str:
+    """Return a line with what to look at behind it."""
+    hint = advice(entry)
+    return f"ADMT says: {entry}" + (f" ({hint})" if hint else "")
 
 
-def _names(text: str, called: Iterable[str]) -> bool:
+def _about(text: str, by_name: Mapping[str, list[str]], longest: int) -> set[str]:
+    """Return the keys of all accounts whose names stand in a line as whole words."""
     folded = text.casefold()
-    return any(re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", folded) for name in called if name)
+    edges = [place for place in range(len(folded) + 1) if not (0 < place < len(folded) and _within(folded, place))]
+    found: set[str] = set()
+    for at, begin in enumerate(edges):
+        for end in edges[at + 1 :]:
+            if end - begin > longest:
+                break
+            found.update(by_name.get(folded[begin:end], ()))
+    return found
+
+
+def _within(text: str, place: int) -> bool:
+    """Whether a place lies inside a word."""
+    before, after = text[place - 1], text[place]
+    return (before.isalnum() or before == "_") and (after.isalnum() or after == "_")

@@ -9,10 +9,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from reconciler.core.resource import After, Declaration, Need, Resource
-from reconciler.core.values import Phase
+from reconciler.core.values import Dn, Phase
+from reconciler.resources import article_canary
+from reconciler.resources.article_accounts import Lists, populations
+from reconciler.resources.article_cleanup import cleanups
+from reconciler.resources.article_hosts import AdmtHosts
+from reconciler.resources.article_memberships import last, memberships
 from reconciler.resources.kinds import KINDS
 from reconciler.resources.misfit import Found, Misfit
-from reconciler.resources.state import AccountsBlock, MigrationBlock, PasswordsBlock, SoftwareBlock, State
+from reconciler.resources.population import Of
+from reconciler.resources.state import MigrationBlock, PasswordsBlock, SoftwareBlock, State
 from reconciler.resources.weights import WEIGHTS
 from reconciler.resources.win_audit_policy import account_management
 
@@ -25,18 +31,30 @@ EVERYONE, ANONYMOUS = "S-1-1-0", "S-1-5-7"
 ADMT_NAME = "Active Directory Migration Tool"
 PES_NAME = "*Password Migration DLL*"
 PES_SERVICE = "PesSvc"
-CONTAINER_GRANTS: tuple[dict[str, str], ...] = (
-    {"right": "create-child", "of": "user", "applies": "both"},
-    {"right": "delete-child", "of": "user", "applies": "both"},
-    {"right": "control", "of": "User-Force-Change-Password", "applies": "descendants", "class": "user"},
-    {"right": "read-property", "applies": "descendants", "class": "user"},
-    {"right": "write-property", "applies": "descendants", "class": "user"},
-)
+
+
+def _account_grants(what: str) -> tuple[dict[str, str], ...]:
+    return (
+        {"right": "create-child", "of": what, "applies": "both"},
+        {"right": "delete-child", "of": what, "applies": "both"},
+        {"right": "control", "of": "User-Force-Change-Password", "applies": "descendants", "class": what},
+        {"right": "read-property", "applies": "descendants", "class": what},
+        {"right": "write-property", "applies": "descendants", "class": what},
+    )
+
+
+CONTAINER_GRANTS = _account_grants("user")
 GROUP_GRANTS: tuple[dict[str, str], ...] = (
     {"right": "create-child", "of": "group", "applies": "both"},
     {"right": "delete-child", "of": "group", "applies": "both"},
     {"right": "write-property", "applies": "descendants", "class": "group"},
 )
+COMPUTER_GRANTS = _account_grants("computer")
+GRANTS: dict[Of, tuple[dict[str, str], ...]] = {
+    "users": CONTAINER_GRANTS,
+    "groups": GROUP_GRANTS,
+    "computers": COMPUTER_GRANTS,
+}
 AUDIT_GROUP_SETTLES = timedelta(minutes=2)
 """Each SID that ADMT carries over is put into that group and taken out again by the source controller itself [V: DSADD]."""
 HISTORY_GRANT: dict[str, str] = {"right": "control", "of": "Migrate SID History", "applies": "both"}
@@ -45,36 +63,42 @@ HISTORY_GRANT: dict[str, str] = {"right": "control", "of": "Migrate SID History"
 class Article:
     """The steps of the article for one state, in an order in which requirements come first."""
 
-    def __init__(self, state: State, block: MigrationBlock) -> None:
+    def __init__(self, state: State, block: MigrationBlock, lists: Lists | None = None) -> None:
         self.state = state
         self.block = block
         self.source = state.domains[block.source]
         self.target = state.domains[block.target]
+        self.hosts = AdmtHosts.of(state, block)
         self.pdc = next(
             name for name, host in state.hosts.items() if host.domain == block.source and host.role == "pdc-emulator"
         )
+        self.head = ",".join(f"DC={label}" for label in self.source.dns.rstrip(".").split("."))
+        self.populations = populations(block, self.head, lists or {})
         self.made: list[Declaration] = []
 
     def resources(self) -> list[Declaration]:
         """Return the declarations."""
         trust = self._trust()
-        admt = self._software(ADMT_NAME, self.block.admt_host, self.block.admt, ("migration", "admt"), restart=False)
+        admt = {host: self._admt(host) for host in self.hosts.every}
         rights = self._operator(trust)
         history = self._sid_history()
         audit = self._audit()
-        ready = [trust, admt, *rights, *history, *audit]
+        ready = [trust, *admt.values(), *rights, *history, *audit]
         ready += (
             self._passwords(self.block.passwords, admt, ready)
             if self.block.passwords
             else [*self._restart([*history], self.pdc)]
         )
-        for index, accounts in enumerate(self.block.accounts):
-            self._accounts(accounts, index, [need for need in ready if need])
+        migrated = self._accounts(self._canary([need for need in ready if need]))
+        if (fields := memberships(self.block, self.head)) is not None:
+            self._add("ad.memberships", ("migration", "memberships"), last(migrated), **fields)
+        for kind, fields in cleanups(self.block):
+            self._add(kind, ("migration", "cleanup"), **fields)
         return self.made
 
     def _add(self, kind: str, origin: Found, needs: Iterable[Need | None] = (), **fields: Any) -> Need:
         """Declare one resource; return it as a need of others, with a reason that they may replace."""
-        after = tuple(After(key=need.key, because=need.because) for need in needs if need)
+        after = tuple(After(key=need.key, because=need.because, must=need.must) for need in needs if need)
         # Those for one plan, or for a time, are given when the plan is known.
         always = frozenset(approval for approval in self.block.approvals if isinstance(approval, str))
         policy: dict[str, Any] = {"on_conflict": self.block.on_conflict} if self.block.on_conflict else {}
@@ -129,6 +153,9 @@ class Article:
             fields |= {"version": block.version} if block.version else {}
         return self._add("win.software", origin, fields.pop("needs", ()), **fields)
 
+    def _admt(self, host: str) -> Need:
+        return self._software(ADMT_NAME, host, self.block.admt, ("migration", "admt"), restart=False)
+
     def _operator(self, trust: Need | None) -> list[Need]:
         operator, origin = self.block.operator, ("migration", "operator")
         if operator.rights == "present":
@@ -146,24 +173,22 @@ class Article:
                 weight=WEIGHTS["source administrator"],
                 **who,
             ),
-            self._add(
-                "win.local_group_member",
-                origin,
-                host=self.block.admt_host,
-                group=ADMINISTRATORS,
-                weakens=f"{operator.account} administers the ADMT host",
-                weight=WEIGHTS["host administrator"],
-                **who,
+            *(
+                self._add(
+                    "win.local_group_member",
+                    origin,
+                    host=host,
+                    group=ADMINISTRATORS,
+                    weakens=f"{operator.account} administers the ADMT host",
+                    weight=WEIGHTS["host administrator"],
+                    **who,
+                )
+                for host in self.hosts.administered
             ),
         ]
         history = (HISTORY_GRANT,) if self.block.sid_history else ()
-        for into in dict.fromkeys(accounts.into for accounts in self.block.accounts):
-            groups = (
-                GROUP_GRANTS
-                if any(accounts.groups and accounts.into == into for accounts in self.block.accounts)
-                else ()
-            )
-            grants = (*CONTAINER_GRANTS, *groups, *history)
+        for into, kinds in self._containers().items():
+            grants = (*(grant for kind in kinds for grant in GRANTS[kind]), *history)
             needs.append(
                 self._add(
                     "ad.access",
@@ -171,7 +196,7 @@ class Article:
                     domain=self.block.target,
                     object=str(into),
                     grants=grants,
-                    weakens=f"{operator.account} manages users in {into}",
+                    weakens=f"{operator.account} manages {' and '.join(kinds)} in {into}",
                     weight=WEIGHTS["sid history" if history else "users of a container"],
                     **trustee,
                 )
@@ -190,6 +215,18 @@ class Article:
                 )
             )
         return [Need(need.key, f"ADMT runs as {operator.account} and needs the right") for need in needs]
+
+    def _containers(self) -> dict[Dn, tuple[Of, ...]]:
+        """Return what is created in each container of the target."""
+        found: dict[Dn, dict[Of, None]] = {}
+        for one in self.populations:
+            for into in (one.block.into, *(place.into for place in one.block.placed)):
+                found.setdefault(into, {})[one.selection.of] = None
+                if one.block.groups:
+                    found[into]["groups"] = None
+        for into in article_canary.containers(self.block, self.populations):
+            found.setdefault(into, {})["users"] = None
+        return {into: tuple(kind for kind in GRANTS if kind in kinds) for into, kinds in found.items()}
 
     def _sid_history(self) -> list[Need]:
         if not self.block.sid_history:
@@ -219,7 +256,7 @@ class Article:
         if self.block.audit is None:
             return []
         needs = []
-        for host in (self.pdc, self.block.admt_host):
+        for host in (self.pdc, *self.hosts.written_to):
             declared = self.state.hosts[host]
             need = self._add(
                 "win.audit_policy", ("migration", "audit"), host=host, category="account-management", settings=account_management(success=True, failure=True),
@@ -228,7 +265,7 @@ class Article:
             needs.append(Need(need.key, "SID history is refused where account management is not audited"))
         return needs
 
-    def _passwords(self, block: PasswordsBlock, admt: Need, ready: list[Need | None]) -> list[Need]:
+    def _passwords(self, block: PasswordsBlock, admt: dict[str, Need], ready: list[Need | None]) -> list[Need]:
         """Declare key, PES, restart, service; the setting that lets passwords out comes last, and goes first."""
         origin, server = ("migration", "passwords"), block.export_server
         creator = block.key_created_on or self.block.admt_host
@@ -247,14 +284,17 @@ class Article:
             f"its password, and the service account {block.run_as}; do not restart, that is done for you",
             needs=[carried, Need(protection.key, "with LSA protection on, the password filter cannot load"), self._known(block, ready[0])],
         )  # fmt: skip
-        imported = self._add(
-            "pes.key_import", origin, [keys[self.block.admt_host], Need(admt.key, "ADMT holds the key")], host=self.block.admt_host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
-            key_password=block.key_password, created_on=creator, **common,
-        )  # fmt: skip
+        imported = [
+            self._add(
+                "pes.key_import", origin, [keys[host], Need(admt[host].key, "ADMT holds the key")], host=host, domain=self.block.source, source_dns=self.source.dns, key_file=block.key_file,
+                key_password=block.key_password, created_on=creator, **common,
+            )
+            for host in self.hosts.every
+        ]  # fmt: skip
         target_side = self._target_side(
-            origin, [Need(need.key, "the target is opened only once PES is there") for need in (pes, imported)]
+            origin, [Need(need.key, "the target is opened only once PES is there") for need in (pes, *imported)]
         )
-        others = [need for need in (*ready, pes, imported, *target_side) if need]
+        others = [need for need in (*ready, pes, *imported, *target_side) if need]
         export = self._add(
             "win.registry", origin, [Need(need.key, "passwords may only leave once everything else is ready") for need in others],
             host=server, path=LSA, name="AllowPasswordExport", type="DWord", value=1, restart=True, during=MIGRATING, weakens="password hashes can be exported from the source domain", weight=WEIGHTS["password export"],
@@ -267,7 +307,7 @@ class Article:
             host=server, name=PES_SERVICE, status="running", start_mode="manual", account=block.run_as, credential=block.run_as_credential, during=MIGRATING,
             weakens="the Password Export Server answers", weight=WEIGHTS["export service"], dead_mans_switch=self.block.dead_mans_switch,
         )  # fmt: skip
-        return [imported, *target_side, *restarts, Need(service.key, "passwords are copied through it")]
+        return [*imported, *target_side, *restarts, Need(service.key, "passwords are copied through it")]
 
     def _known(self, block: PasswordsBlock, trust: Need | None) -> Need | None:
         """Return the trust where the export server's account is one of the target: its installer has to find it."""
@@ -275,18 +315,16 @@ class Article:
         of_target = separator and domain.casefold() == self.target.netbios.casefold()
         return Need(trust.key, f"the source must know {block.run_as}") if trust and of_target else None
 
-    def _key(self, block: PasswordsBlock, creator: str, admt: Need) -> dict[str, Need]:
+    def _key(self, block: PasswordsBlock, creator: str, admt: dict[str, Need]) -> dict[str, Need]:
         """Declare the key where it is made, and its file on every host that needs it; return the need by host."""
         origin: Found = ("migration", "passwords", "key_file")
-        maker = admt
-        if creator != self.block.admt_host:
-            maker = self._software(ADMT_NAME, creator, self.block.admt, ("migration", "admt"), restart=False)
+        maker = admt.get(creator) or self._admt(creator)
         key = self._add(
             "pes.key", origin, [Need(maker.key, "ADMT makes and holds the key"), self._directory(block, creator)], host=creator, domain=self.block.source,
             source_dns=self.source.dns, key_file=block.key_file, key_password=block.key_password, during=PREPARED,
         )  # fmt: skip
         needs = {creator: Need(key.key, "the key must exist first")}
-        for host in dict.fromkeys((block.export_server, self.block.admt_host)):
+        for host in dict.fromkeys((block.export_server, *self.hosts.every)):
             if host not in needs:
                 copy = self._add(
                     "win.file", origin, [needs[creator], self._directory(block, host)], host=host, path=block.key_file,
@@ -320,11 +358,14 @@ class Article:
             )
             for sid, who, weight in ((EVERYONE, "everyone", "everyone"), (ANONYMOUS, "anonymous users", "anonymous"))
         ]
-        anonymous = self._add(
-            "win.registry", origin, needs, host=self.block.admt_host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
-            weakens="anonymous users may enumerate accounts of the target domain", weight=WEIGHTS["anonymous"], dead_mans_switch=self.block.dead_mans_switch,
-        )  # fmt: skip
-        return [Need(need.key, "PES reaches the target as anonymous") for need in (*members, anonymous)]
+        anonymous = [
+            self._add(
+                "win.registry", origin, needs, host=host, path=LSA, name="RestrictAnonymous", type="DWord", value=0, during=MIGRATING,
+                weakens="anonymous users may enumerate accounts of the target domain", weight=WEIGHTS["anonymous"], dead_mans_switch=self.block.dead_mans_switch,
+            )
+            for host in self.hosts.written_to
+        ]  # fmt: skip
+        return [Need(need.key, "PES reaches the target as anonymous") for need in (*members, *anonymous)]
 
     def _restart(self, waiting: Iterable[Need], *hosts: str) -> list[Need]:
         keys = {need.key for need in waiting}
@@ -341,35 +382,50 @@ class Article:
             out.append(Need(need.key, "settings made before count only after the restart"))
         return out
 
-    def _accounts(self, block: AccountsBlock, index: int, ready: list[Need]) -> None:
-        passwords = self.block.passwords
-        self._add(
-            "ad.accounts",
-            ("migration", "accounts", index),
+    def _canary(self, ready: list[Need]) -> list[Need]:
+        """Declare the throw-away account that goes first; return what real accounts need."""
+        fields = article_canary.canary_of(self.block, self.populations, self.head, self.pdc)
+        if not fields:
+            return ready
+        server = fields["export_server"]
+        canary = self._add(
+            "ad.canary",
+            article_canary.ORIGIN if self.block.model_fields_set >= {"canary"} else ("migration", "accounts"),
             ready,
-            source=self.block.source,
             source_dns=self.source.dns,
-            base=block.from_,
-            filter=block.filter,
-            target=self.block.target,
             target_dns=self.target.dns,
-            into=block.into,
-            host=self.block.admt_host,
-            host_address=self._address(self.block.admt_host),
-            credential=self.block.operator.credential,
-            export_server=passwords.export_server if passwords else None,
-            export_server_address=self._address(passwords.export_server) if passwords else "",
-            sid_history=self.block.sid_history,
-            passwords=passwords is not None,
-            change_password_at_logon=block.change_password_at_logon,
-            groups=block.groups,
-            batch=block.batch,
-            during=MIGRATING,
-            missing=(),
-            without_history=(),
-            without_password=(),
-            must_change_password=(),
+            host_address=self.hosts.addresses[self.hosts.first],
+            export_server_address=self._address(server) if server else "",
+            **fields,
         )
+        return article_canary.before(ready, canary)
+
+    def _accounts(self, ready: list[Need]) -> list[Need]:
+        """Declare the populations one after the other: ADMT runs once at a time on a host, and what one could not do holds up no other."""
+        passwords = self.block.passwords
+        made: list[Need] = []
+        for one in self.populations:
+            users = one.selection.of == "users"
+            turn = [Need(before.key, "one population after the other", must=False) for before in made[-1:]]
+            need = self._add(
+                "ad.accounts",
+                one.origin,
+                [*ready, *turn],
+                source=self.block.source,
+                source_dns=self.source.dns,
+                target=self.block.target,
+                target_dns=self.target.dns,
+                **self.hosts.fields_for(one.block),
+                credential=self.block.operator.credential,
+                export_server=passwords.export_server if passwords and users else None,
+                export_server_address=self._address(passwords.export_server) if passwords and users else "",
+                sid_history=self.block.sid_history and one.selection.of != "computers",
+                passwords=passwords is not None and users,
+                during=MIGRATING if one.wave.phase == "migrate" else frozenset(),
+                **one.fields,
+            )
+            made.append(need)
+        return made
 
     def _address(self, host: str) -> str:
         """Return a host's DNS name where the state file gives it; the others are found by their role."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter
@@ -11,8 +12,11 @@ from reconciler.core.ports import Json
 from reconciler.core.resource import Resource
 from reconciler.resources.ad_access import Access
 from reconciler.resources.ad_accounts import Accounts
+from reconciler.resources.ad_canary import Canary
 from reconciler.resources.ad_group import Group
 from reconciler.resources.ad_group_member import GroupMember
+from reconciler.resources.ad_memberships import Memberships
+from reconciler.resources.ad_sid_history_removal import SidHistoryRemoval
 from reconciler.resources.ad_trust import Trust
 from reconciler.resources.admt_leftovers import Leftovers
 from reconciler.resources.pes_key import PesKey
@@ -29,8 +33,11 @@ from reconciler.resources.win_software import Software
 AnyResource = Annotated[
     Access
     | Accounts
+    | Canary
     | Group
     | GroupMember
+    | Memberships
+    | SidHistoryRemoval
     | Trust
     | Leftovers
     | PesKey
@@ -51,8 +58,11 @@ KINDS: dict[str, type[Resource]] = {
     for cls in (
         Access,
         Accounts,
+        Canary,
         Group,
         GroupMember,
+        Memberships,
+        SidHistoryRemoval,
         Trust,
         Leftovers,
         PesKey,
@@ -68,7 +78,10 @@ KINDS: dict[str, type[Resource]] = {
     )
 }
 
-_adapter: TypeAdapter[Resource] = TypeAdapter(AnyResource)
+
+@cache
+def _adapter() -> TypeAdapter[Resource]:
+    return TypeAdapter(AnyResource)  # as much work as half of the models above: only who reads a journal pays it
 
 
 def revive(written: Json) -> Resource:
@@ -78,7 +91,7 @@ def revive(written: Json) -> Resource:
         JournalError: This version cannot read it.
     """
     try:
-        return _adapter.validate_python(dict(written))
+        return _adapter().validate_python(dict(written))
     except ValueError as error:
         raise JournalError(
             f"the journal holds a resource that this version cannot read: {written.get('kind')}",

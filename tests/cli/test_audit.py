@@ -38,7 +38,7 @@ resources: []
 T0 = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
 
 app = App(name="reconcile")
-audit.register(app)
+app.command(audit.audit)
 
 
 def run(*arguments: str | Path) -> int:

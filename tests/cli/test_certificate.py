@@ -42,7 +42,7 @@ from tests.fake_world import FakeClock
 EXPORT = f"win.registry/source-pdc/{LSA}/AllowPasswordExport"
 
 app = App(name="reconcile")
-certificate.register(app)
+app.command(certificate.certificate)
 
 
 def run(*arguments: str | Path) -> int:

@@ -30,7 +30,7 @@ from reconciler.core.exit_codes import ExitCode
 from reconciler.edge.journal_file import JournalFile
 from tests.declared import LAB, ROOT, lab, registry, write
 
-VERBS = ["validate", "plan", "apply", "drift", "graph", "status"]
+VERBS = ["validate", "plan", "apply", "drift", "graph", "status", "canary"]
 
 
 class Said(NamedTuple):
@@ -239,13 +239,13 @@ def test_place_in_line_100_is_a_place(reconcile: Reconcile, tmp_path: Path) -> N
 def test_valid_file_is_said_to_be_so_on_standard_error(reconcile: Reconcile) -> None:
     said = reconcile("validate", LAB)
     assert (said.code, said.out) == (0, "")
-    assert said.err == f"{LAB} is valid: 24 resources, phase migrate\n"
+    assert said.err == f"{LAB} is valid: 25 resources, phase migrate\n"
 
 
 def test_graph_goes_to_standard_output_alone(reconcile: Reconcile) -> None:
     said = reconcile("graph", LAB)
     assert (said.code, said.err) == (0, "")
-    assert len(re.findall(r"^ *\d+ \S+/", said.out, re.MULTILINE)) == 24
+    assert len(re.findall(r"^ *\d+ \S+/", said.out, re.MULTILINE)) == 25
 
 
 def test_status_without_a_journal_owes_nothing_and_makes_none(reconcile: Reconcile, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from reconciler.core.drift import Sighting
 from reconciler.core.exit_codes import ExitCode
 from reconciler.edge.journal_file import JournalFile
 from reconciler.engine.pausing import pause, paused
-from reconciler.engine.restraint import CORRECTIONS, stalls
+from reconciler.engine.unsettled import CORRECTIONS, stalls
 from tests.declared import lab, write
 
 NOW = datetime.now(UTC)

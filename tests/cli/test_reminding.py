@@ -11,7 +11,7 @@ from reconciler.cli.main import main
 from reconciler.core.ports import Obligation
 from reconciler.edge import resolve
 from reconciler.edge.journal_file import JournalFile
-from reconciler.engine.promises import FAILED_REVERT
+from reconciler.engine.unsettled import FAILED_REVERT
 from tests.declared import lab, write
 
 NOW = datetime.now(UTC)

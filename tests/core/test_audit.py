@@ -19,8 +19,8 @@ from reconciler.core.canonical import digest_of
 from reconciler.core.plan import Change
 from reconciler.core.query import Command
 from reconciler.core.resource import Resource, differences
-from reconciler.core.secret import CredentialPart, SecretRef, Template
-from reconciler.core.steps import AddEntry, CopyFile, Effect, RunTask, Step
+from reconciler.core.secret import CredentialPart, Generated, SecretRef, Template
+from reconciler.core.steps import AddEntry, CopyFile, Effect, LogOn, RunTask, Step
 from reconciler.core.targets import Credential, Domain, Host, Targets
 from tests.fake_world import Setting
 
@@ -139,6 +139,7 @@ def test_account_is_that_of_the_logon_which_changes_the_world() -> None:
         "domain@X": [AddEntry("source", "CN=a", ()), Command("plain", "get"), CopyFile("own", "a", "plain", "b")],
         "host@X": [Command("own", "get")],
         "task@X": [RunTask("own", "t", "admt.exe", (), "task")],
+        "bird": [LogOn("source", "bird", Generated("bird"))],
         "": [Command("nowhere", "get"), RunTask("own", "t", "admt.exe", (), "nobody")],
     }
     for account, sent in effects.items():

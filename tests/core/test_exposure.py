@@ -120,6 +120,11 @@ def test_what_stands_beside_a_task_is_quick() -> None:
     assert Pace().seconds(slow("a"), "apply", (Step(SET), task, task, Step(SET))) == 126
 
 
+def test_what_is_under_way_at_once_lasts_as_long_as_the_longest_of_it() -> None:
+    lanes = (Step(SET, lane="one"), Step(SET, lane="two"), Step(SET, lane="two"), Step(SET))
+    assert Pace().seconds(slow("a"), "apply", lanes) == 180
+
+
 def test_measured_time_of_a_resource_counts_for_it_and_of_its_kind_for_the_others() -> None:
     pace = learned([step(5.0), step(7.0), step(30.0, key=key("b"))])
     assert pace.seconds(slow("a"), "apply", (Step(SET),)) == 6

@@ -27,6 +27,7 @@ from reconciler.core.limits import (
     standing,
     too_long,
 )
+from reconciler.core.looks import Reading
 from reconciler.core.plan import Change, Intent, Observation, Plan, build
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Declaration, Resource
@@ -167,7 +168,7 @@ def test_an_approval_stands_for_its_plan_until_its_time() -> None:
 def approved(resource: Setting, *names: str) -> Plan:
     intents = grant({resource.key: Intent("apply", resource)}, frozenset(names), {resource.key})
     found = {resource.key: Observation(((), ({"value": 0},)))}
-    return build(Graph([Declaration(resource)]), "migrate", intents, found, lambda query: ())
+    return build(Graph([Declaration(resource)]), "migrate", intents, found, Reading(lambda query: ()))
 
 
 class Shy(Setting):

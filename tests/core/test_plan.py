@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError, UnexpectedAnswer, Unreachable
 from reconciler.core.graph import Graph
+from reconciler.core.looks import Reading
 from reconciler.core.plan import (
     Change,
     Finding,
@@ -28,7 +29,7 @@ from reconciler.core.plan import (
 )
 from reconciler.core.ports import Obligation
 from reconciler.core.query import Command, Recall, Rows
-from reconciler.core.resource import After, Declaration, Key, Resource, differences
+from reconciler.core.resource import After, Declaration, Key, Need, Resource, differences
 from reconciler.core.steps import Note, Step
 from reconciler.core.values import ALL, PHASES, Phase
 from tests.fake_world import Reboot, Setting
@@ -70,11 +71,11 @@ def nothing(query: Recall) -> Rows:
 
 def planned(found: Graph, seen_: Mapping[Key, Observation], phase: Phase = "migrate", recall: Any = nothing) -> Plan:
     intents = {key: Intent("apply", found[key]) for key in found.declarations}
-    return build(found, phase, intents, seen_, recall)
+    return build(found, phase, intents, seen_, Reading(recall))
 
 
 def only(resource: Resource, observation: Observation) -> Finding:
-    return examine(graph(resource), resource.key, Intent("apply", resource), observation, nothing)
+    return examine(graph(resource), resource.key, Intent("apply", resource), observation, Reading(nothing))
 
 
 def obligation(resource: Resource, *, changed: bool = True) -> Obligation:
@@ -172,7 +173,7 @@ def test_approved_risk_is_no_gate() -> None:
 
 def test_going_back_needs_no_approval() -> None:
     resource = Setting(name="a", value=0, risk="weaken")
-    found = examine(graph(resource), resource.key, Intent("revert", resource), seen(value=1), nothing)
+    found = examine(graph(resource), resource.key, Intent("revert", resource), seen(value=1), Reading(nothing))
     assert found.change is not None
     assert found.change.gate is None
 
@@ -193,7 +194,7 @@ def test_plan_holds_changes_in_order_with_their_reasons() -> None:
     plan = planned(found, {key: seen() for key in found.declarations})
     assert [change.key for change in plan.changes] == ["test.setting/h/a", "test.setting/h/b"]
     assert plan.changes[0].reasons == ()
-    assert plan.changes[1].reasons == (("test.setting/h/a", "because it says so"),)
+    assert plan.changes[1].reasons == (Need("test.setting/h/a", "because it says so"),)
     assert not plan.quiet
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from reconciler.core.ports import Journal
 from reconciler.core.query import Command, Query, Rows, Search
-from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, ModifyEntry, Restart, RunTask
+from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, LogOn, ModifyEntry, Restart, RunTask
 from reconciler.core.values import Sid
 from reconciler.resources.dead_man import task_name
 from tests.crash import simulated_directory as directory
-from tests.crash.simulated_admt import migrate
+from tests.crash.simulated_admt import log_on, migrate
 from tests.crash.simulated_hosts import PES, Hosts
 from tests.crash.simulated_start import MIGRATED, SIDS, Tables, start
 
@@ -102,6 +102,8 @@ class SimulatedWorld:
                 return self._hosts.restart(effect)
             case RunTask():
                 return migrate(self.tables, effect)
+            case LogOn():
+                return log_on(self.tables, effect)
         return ()
 
     def _new_sid(self) -> Sid:

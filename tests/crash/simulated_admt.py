@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reconciler.core.query import Rows
-from reconciler.core.steps import RunTask
+from reconciler.core.steps import LogOn, RunTask
 from reconciler.core.values import Sid
-from tests.crash.simulated_directory import FOREIGN, HEADS, Entry, add, canonical, entry
+from tests.crash.simulated_directory import FOREIGN, HEADS, Entry, add, canonical, entry, generated
 from tests.crash.simulated_hosts import ADMT, PES
 from tests.crash.simulated_start import ANONYMOUS, EVERYONE, LSA, MIGRATED, SIDS, STAFF, Tables
 
@@ -26,6 +26,18 @@ def migrate(tables: Tables, task: RunTask) -> Rows:
             log += _move(tables, line.split(",")[0], options)
     log.append(f"{_TIME} Operation completed.")
     return ({"exit_code": 0}, *({"line": line} for line in log))
+
+
+def log_on(tables: Tables, effect: LogOn) -> Rows:
+    """Answer as a KDC of the target would."""
+    there = tables.entries.get((effect.domain, canonical(f"CN={effect.account},{MIGRATED}")))
+    if there is None:
+        code = "KDC_ERR_C_PRINCIPAL_UNKNOWN"
+    elif there.texts("secret") != (generated(effect.password).decode(),):
+        code = "KDC_ERR_PREAUTH_FAILED"
+    else:
+        code = "KDC_ERR_KEY_EXPIRED" if there.texts("pwdlastset") == ("0",) else ""
+    return ({"way": "kerberos", "code": code, "message": ""},)
 
 
 def _move(tables: Tables, name: str, options: dict[str, str]) -> Iterable[str]:

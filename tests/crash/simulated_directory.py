@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 
 from reconciler.core.errors import Refused
 from reconciler.core.query import Row, Rows, Search
+from reconciler.core.secret import Generated
 from reconciler.core.steps import AddEntry, AttributeChange, DeleteEntry, ModifyEntry
 from reconciler.core.values import Dn, Sid
 
@@ -58,10 +59,17 @@ def entry(dn: str, **attributes: str | bytes | Sid | tuple[str | bytes | Sid, ..
     return made
 
 
-def _sent(value: str | bytes | Sid) -> bytes:
+def _sent(value: str | bytes | Sid | Generated) -> bytes:
     if isinstance(value, Sid):
         return value.to_bytes()
+    if isinstance(value, Generated):
+        return generated(value)
     return value if isinstance(value, bytes) else value.encode()
+
+
+def generated(password: Generated) -> bytes:
+    """Return what was made up for a reference."""
+    return f"made up for {password.name}".encode()
 
 
 @lru_cache(None)
@@ -111,7 +119,7 @@ def _within(dn: str, base: str, scope: str) -> bool:
 
 @lru_cache(None)
 def compiled(text: str) -> Predicate:
-    """Turn a filter into a predicate; and, or, not, presence and equality are enough here."""
+    """Turn a filter into a predicate; and, or, not, presence, equality and beginnings are enough here."""
     found, rest = _parsed(text)
     assert rest == "", text
     return found
@@ -140,6 +148,9 @@ def _joined(sign: str, parts: list[Predicate]) -> Predicate:
 def _equality(name: str, value: str) -> Predicate:
     if value == "*":
         return lambda attributes: name in attributes
+    if value.endswith("*"):
+        beginning = value[:-1].encode().lower()
+        return lambda attributes: any(found.lower().startswith(beginning) for found in attributes.get(name, ()))
     wanted = re.sub(rb"\\([0-9a-fA-F]{2})", lambda hit: bytes.fromhex(hit[1].decode()), value.encode()).lower()
     return lambda attributes: any(found.lower() == wanted for found in attributes.get(name, ()))
 
@@ -151,7 +162,9 @@ def add_entry(entries: Entries, effect: AddEntry, new_sid: Callable[[], Sid]) ->
     given = {name: tuple(_sent(value) for value in values) for name, values in effect.attributes}
     made = entry(effect.dn, objectSid=new_sid())
     for name, values in given.items():
-        made = made.having(name.lower(), values)
+        made = made.having("secret" if name == "unicodePwd" else name.lower(), values)
+    if "user" in made.texts("objectclass"):  # a directory adds these itself
+        made = made.having("objectcategory", (b"person",)).having("pwdlastset", (b"7",))
     add(entries, effect.domain, made)
 
 
@@ -187,7 +200,7 @@ def _changed(entries: Entries, effect: ModifyEntry, found: Entry, change: Attrib
     return found.having(name, tuple(value for value in before if value.lower() not in gone))
 
 
-def _value(entries: Entries, domain: str, attribute: str, value: str | bytes) -> bytes:
+def _value(entries: Entries, domain: str, attribute: str, value: str | bytes | Generated) -> bytes:
     """Turn ``<SID=...>`` into the DN that stands for it, made anew for a principal of elsewhere."""
     if not isinstance(value, str) or attribute != "member" or not value.startswith("<SID="):
         return _sent(value)

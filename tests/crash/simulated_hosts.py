@@ -275,14 +275,18 @@ class Hosts(Tasks):
 
     def on_admt(self, command: Command, given: Mapping[str, Any]) -> Rows:
         words = [part if isinstance(part, str) else "" for part in command.arguments]
-        assert words[:2] == ["key", "/option:create"], command  # ADMT runs where the key is made: no import
+        assert words[0] == "key" and words[1] in ("/option:create", "/option:import"), command
         if (command.host, ADMT) not in self.tables.software:
             raise _refused(command, "ADMT is not installed")
-        if command.host in self.tables.admt_keys:
-            raise Twice("the key is made a second time")
         password = command.arguments[-1]
         assert isinstance(password, Template) and any(isinstance(part, SecretRef) for part in password.parts), command
         key_file = next(word.removeprefix("/keyfile:") for word in words if word.startswith("/keyfile:"))
+        if words[1] == "/option:import":
+            assert command.host != "admt", "the key is made there: no import"
+            self.tables.admt_keys[command.host] = self.tables.files[command.host, key_file]
+            return _DONE
+        if command.host in self.tables.admt_keys:
+            raise Twice("the key is made a second time")
         self.tables.count["serial"] += 1
         key = f"key {self.tables.count['serial']}"
         self._write(command.host, key_file, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ from reconciler.core.values import Guid, Sid
 from tests.crash.simulated_directory import FOREIGN, HEADS, Entries, Entry, add, entry
 
 SIDS = {"source": Sid("S-1-5-21-1-2-3"), "target": Sid("S-1-5-21-4-5-6")}
-HOSTS = {"source-pdc": "source", "admt": "target"}
+HOSTS = {"source-pdc": "source", "admt": "target", "admt2": "target"}
+FIRST = ("source-pdc", "admt")
 LSA = r"HKLM:\SYSTEM\CurrentControlSet\Control\Lsa"
 STAFF, MIGRATED = f"OU=Staff,{HEADS['source']}", f"OU=Migrated,{HEADS['target']}"
 PEOPLE = ("ann", "bob", "cem")
@@ -57,26 +59,26 @@ class Tables:
         return tuple(frozenset(getattr(self, table.name).items()) for table in fields(self))
 
 
-def start() -> Tables:
-    """Return the world as it was found."""
+def start(hosts: Sequence[str] = FIRST) -> Tables:
+    """Return the world as it was found, with these hosts in it."""
     tables = Tables(
         registry={
             ("source-pdc", LSA, "AllowPasswordExport"): ("REG_DWORD", 0),
             ("source-pdc", LSA, "RunAsPPL"): ("REG_DWORD", 1),
             ("source-pdc", LSA, "Unmanaged"): ("REG_SZ", "kept"),
-            ("admt", LSA, "RestrictAnonymous"): ("REG_DWORD", 2),
+            **{(host, LSA, "RestrictAnonymous"): ("REG_DWORD", 2) for host in hosts if HOSTS[host] == "target"},
         },
         audit={
-            (host, f"0cce92{n}-69ae-11d9-bed3-505054503030"): _audit(host, n) for host in HOSTS for n in _SUBCATEGORIES
+            (host, f"0cce92{n}-69ae-11d9-bed3-505054503030"): _audit(host, n) for host in hosts for n in _SUBCATEGORIES
         },
-        directories={("source-pdc", r"C:\PES"): True, ("admt", r"C:\Windows\ADMT"): True},
+        directories={("source-pdc", r"C:\PES"): True, **{(host, r"C:\Windows\ADMT"): True for host in hosts[1:]}},
         files={("source-pdc", r"C:\PES\notes.txt"): "not ours"},
-        count={"rid": 1200, "serial": 0, "boot/source-pdc": 1, "boot/admt": 1},
+        count={"rid": 1200, "serial": 0, **{f"boot/{host}": 1 for host in hosts}},
     )
     for domain in HEADS:
         for found in (*_domain(domain), *_principals(domain)):
             add(tables.entries, domain, found)
-    for host in HOSTS:
+    for host in hosts:
         boot(tables, host)
     return tables
 

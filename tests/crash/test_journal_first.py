@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.engine import converge as engine
-from reconciler.engine import promises
+from reconciler.engine import promises, sending
 from tests.crash.explorer import Explorer
 from tests.crash.schedules import completing, first, run, without_threads
 from tests.crash.simulated import items
@@ -24,7 +24,7 @@ def fast() -> Iterator[None]:
 @pytest.fixture
 def act_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Swap the two: send, then promise."""
-    promise, send = promises.promise, engine._send
+    promise, send = promises.promise, sending.send
     held: list[tuple[Any, ...]] = []
 
     def later(*given: Any) -> None:
@@ -37,7 +37,7 @@ def act_first(monkeypatch: pytest.MonkeyPatch) -> None:
         return lost
 
     monkeypatch.setattr(engine, "promise", later)
-    monkeypatch.setattr(engine, "_send", first)
+    monkeypatch.setattr(engine, "send", first)
 
 
 def unrestored() -> int:

@@ -132,7 +132,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_corrupt(
 def test_the_same_cuts_find_the_default_of_python_not_durable(
     memory_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def careless(connection: apsw.Connection, path: Path) -> None:
+    def careless(connection: apsw.Connection, path: Path, *, known: bool) -> None:
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA synchronous=FULL")
 

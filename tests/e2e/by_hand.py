@@ -200,6 +200,22 @@ def take_the_operator_out_of_the_admt_host(lab: Lab) -> None:
         windows.run("Remove-LocalGroupMember", SID="S-1-5-32-544", Member="TARGET\\migrator")
 
 
+def rights(policy: str) -> str:
+    """Return, as it stands in a state file, a few rights on one container for a while; ``policy`` is a line of its own."""
+    return f"""\
+resources:
+  - kind: ad.access
+    domain: target
+    object: {MIGRATED}
+    trustee: 'TARGET\\migrator'
+    grants:
+      - {{right: create-child, of: user, applies: both}}
+      - {{right: control, of: Reset Password, applies: descendants, class: user}}
+    during: [migrate]
+    {policy}
+"""
+
+
 def take_away_a_right(lab: Lab, dn: str, right: uuid.UUID) -> None:
     descriptor = lab.target.security_descriptor(dn)
     left = ldif_line("nTSecurityDescriptor", without(descriptor, right, lab.migrator_sid))

@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,25 @@ class Directory:
         lines = "".join(ldif_line(attribute, value) for value in values)
         self.modify(f"{ldif_line('dn', dn)}changetype: modify\n{action}: {attribute}\n{lines}-\n")
 
+    def set_password(self, dn: str, password: str) -> None:
+        """Set a password, as an administrator does."""
+        quoted = ldif_line("unicodePwd", f'"{password}"'.encode("utf-16-le"))
+        self.modify(f"{ldif_line('dn', dn)}changetype: modify\nreplace: unicodePwd\n{quoted}-\n")
+
     def usn(self) -> int:
         """Return the change counter."""
         return int(self.search("", "(objectClass=*)", "highestCommittedUSN", scope="base")[0]["highestCommittedUSN"][0])
+
+    def now(self) -> datetime:
+        """Return what time it is there, in whole seconds."""
+        found = self.search("", "(objectClass=*)", "currentTime", scope="base")[0]["currentTime"][0].decode()
+        return datetime.strptime(found, "%Y%m%d%H%M%S.0Z").replace(tzinfo=UTC)
+
+    def wait_for_another_time(self) -> None:
+        """Wait until an edit can be told from what was written before: a directory tells whole seconds."""
+        first = self.now()
+        while (self.now() - first).total_seconds() < 3:
+            pass
 
     def security_descriptor(self, dn: str) -> bytes:
         """Return owner, group and DACL of an object."""

@@ -19,6 +19,8 @@ from tests.e2e.windows import Windows
 PROGRAM = Path(sys.executable).parent / "reconcile"
 EXAMPLE = Path(__file__).parents[2] / "states" / "lab.yaml"
 RESTART_SECONDS = "0.3"
+_WITHOUT_KERBEROS = {name: value for name, value in os.environ.items() if name != "KRB5_CONFIG"}
+"""A configuration of whoever runs the tests is left alone by the program, and does not know the lab."""
 
 Role = Literal["source", "target"]
 ROLES: tuple[Role, Role] = ("source", "target")
@@ -72,10 +74,10 @@ class Lab:
     condition: str = ""
     runs: list[Ran] = field(default_factory=list)
 
-    def up(self, users: int) -> None:
+    def up(self, users: int, *more: str) -> None:
         """Build and start it."""
         finished = subprocess.run(
-            [PROGRAM, "lab", "up", "--users", str(users), "--dir", self.directory, "--source-address", self.source_address,
+            [PROGRAM, "lab", "up", "--users", str(users), *more, "--dir", self.directory, "--source-address", self.source_address,
              "--target-address", self.target_address, "--restart-seconds", RESTART_SECONDS],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
@@ -131,24 +133,36 @@ class Lab:
 
     def windows(self, role: Role) -> Windows:
         """Return a session with a domain's host, to be used with ``with``."""
-        controller = self.document["domains"][role]["controller"]
-        host = self.document["hosts"][controller]
-        return Windows(host["address"], host["user"], self.secret(f"{role}-admin"))
+        return self.session(self.document["domains"][role]["controller"])
+
+    def session(self, name: str) -> Windows:
+        """Return the same for a host by its DNS name."""
+        host = self.document["hosts"][name]
+        return Windows(host["address"], host["user"], Path(host["password_file"]).read_text(encoding="utf-8").strip())
 
     def restart(self, role: Role) -> None:
-        """Restart a host and wait until it is back, as somebody at the machine would."""
+        """Restart a domain's host and wait until it is back, as somebody at the machine would."""
+        self._restart({"domain": role})
+
+    def restart_member(self, name: str) -> None:
+        """Do the same with a member server, by its DNS name."""
+        self._restart({"host": name})
+
+    def _restart(self, which: dict[str, str]) -> None:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(60)
             connection.connect(self.document["control_socket"])
-            connection.sendall(
-                json.dumps({"operation": "restart-host", "arguments": {"domain": role}}).encode() + b"\n"
-            )
+            connection.sendall(json.dumps({"operation": "restart-host", "arguments": which}).encode() + b"\n")
             answer = json.loads(connection.makefile("rb").readline())
         assert "done" in answer, answer
 
     def commands(self, role: Role) -> list[dict[str, Any]]:
-        """Return what a host was sent so far."""
-        path = Path(self.document["hosts"][self.document["domains"][role]["controller"]]["command_log"])
+        """Return what a domain's host was sent so far."""
+        return self.sent_to(self.document["domains"][role]["controller"])
+
+    def sent_to(self, name: str) -> list[dict[str, Any]]:
+        """Return the same for a host by its DNS name."""
+        path = Path(self.document["hosts"][name]["command_log"])
         if not path.exists():
             return []
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
@@ -159,13 +173,16 @@ class Lab:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return found
 
-    def state(self, phase: str = "migrate", *edits: tuple[str, str], name: str = "state") -> Path:
+    def state(self, phase: str = "migrate", *edits: tuple[str, str], name: str = "state", canary: bool = False) -> Path:
         """Write the example state for this lab.
 
         Args:
             edits: (what stands there, what shall stand there); each must be found.
+            canary: Let a throw-away account go first. Whatever else is tested, a run with it is also about it.
         """
         text = EXAMPLE.read_text(encoding="utf-8")
+        if not canary:
+            text = text.replace("\n  accounts:\n", "\n  canary: off\n  accounts:\n")
         for old, new in (
             ("../.lab", str(self.directory)),
             ("[127.0.0.21]", f"[{self.source_address}]"),
@@ -183,7 +200,7 @@ class Lab:
         """Run the installed program; whatever it says, no secret is in it."""
         finished = subprocess.run(
             [PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=300, stdin=subprocess.DEVNULL,
-            env={**os.environ, "NO_COLOR": "1", **(environment or {})}, cwd=self.work,
+            env={**_WITHOUT_KERBEROS, "NO_COLOR": "1", **(environment or {})}, cwd=self.work,
         )  # fmt: skip
         ran = Ran(finished.returncode, finished.stdout, finished.stderr)
         self.runs.append(ran)

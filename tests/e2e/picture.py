@@ -31,14 +31,15 @@ def picture(lab: Lab) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for role in ROLES:
         with lab.windows(role) as windows:
-            found |= {f"{role} host, {what}": value for what, value in _host(windows).items()}
+            found |= {f"{role} host, {what}": value for what, value in of_host(windows).items()}
         directory = lab.source if role == "source" else lab.target
         found |= {f"{role} directory, {what}": value for what, value in _directory(directory).items()}
     found["rights on the OU"] = _descriptor(lab.target, "OU=Migrated,DC=target,DC=lab")
     return found
 
 
-def _host(windows: Windows) -> dict[str, Any]:
+def of_host(windows: Windows) -> dict[str, Any]:
+    """Look at one host: settings, software, audit policy, services, files."""
     services = windows.run("Get-CimInstance", ClassName="Win32_Service")
     kept = ("Name", "State", "StartMode", "StartName")
     return {

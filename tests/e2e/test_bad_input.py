@@ -68,7 +68,7 @@ def test_it_is_refused_with_its_place_and_without_a_traceback(
     place: Path, edit: tuple[str, str], word: str, there: str
 ) -> None:
     ran = run(written(place, edit))
-    assert ran.code == 3, ran
+    assert ran.code == 3, str(ran)
     assert ran.out == ""
     assert "Traceback" not in ran.err
     assert word in ran.err
@@ -83,7 +83,7 @@ def test_it_is_refused_with_its_place_and_without_a_traceback(
 @pytest.mark.parametrize("verb", ["plan", "apply", "drift", "graph", "status"])
 def test_every_verb_refuses_before_it_does_anything(place: Path, verb: str) -> None:
     ran = run(written(place, (TRUST, f"{TRUST}\n  colour: blue")), verb)
-    assert ran.code == 3, ran
+    assert ran.code == 3, str(ran)
     assert list(place.parent.iterdir()) == [place]
 
 
@@ -100,7 +100,7 @@ def test_all_errors_are_said_in_one_go(place: Path) -> None:
         (PASSWORD, f"password: {LITERAL}"),
     )
     ran = run(written(place, *edits))
-    assert ran.code == 3, ran
+    assert ran.code == 3, str(ran)
     assert all(word in ran.err for word in ("colour", "admt_hosts", "a secret must be a reference"))
 
 
@@ -109,14 +109,14 @@ def test_a_file_of_fifty_megabytes_is_not_read(place: Path) -> None:
     with place.open("a", encoding="utf-8") as file:
         file.writelines("# " + "x" * 1021 + "\n" for _ in range(50 * 1024))
     ran = run(place)
-    assert ran.code == 3, ran
+    assert ran.code == 3, str(ran)
     assert "Traceback" not in ran.err
     assert str(place) in ran.err
 
 
 def test_a_file_that_is_not_there_is_said_to_be_missing(place: Path) -> None:
     ran = run(place)
-    assert ran.code == 3, ran
+    assert ran.code == 3, str(ran)
     assert "Traceback" not in ran.err
     assert str(place) in ran.err
 
@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(place: Path) -> None:
 def test_bytes_that_are_not_utf8_are_refused(place: Path) -> None:
     place.write_bytes(EXAMPLE.read_bytes().replace(b"source-to-target", b"source-\xfc-target"))
     ran = run(place)
-    assert ran.code == 3, ran
+    assert ran.code == 3, str(ran)
     assert "Traceback" not in ran.err
 
 

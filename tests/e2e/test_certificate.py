@@ -75,7 +75,7 @@ def test_it_is_verified_offline_and_by_a_copy_of_the_key(
     moved: Lab, certified: Ran, state: Path, tmp_path: Path
 ) -> None:
     ran = moved.reconcile("certificate", "verify", state)
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     copy = tmp_path / "kept.certificate.json"
     copy.write_bytes(certificate(moved).read_bytes())
     key = moved.directory / "journal" / "source-to-target.audit.pub"
@@ -87,7 +87,7 @@ def test_it_is_verified_offline_and_by_a_copy_of_the_key(
 def test_complete_again_makes_no_second_one_and_writes_nothing(moved: Lab, certified: Ran, state: Path) -> None:
     usn, content = (moved.source.usn(), moved.target.usn()), certificate(moved).read_bytes()
     ran = moved.apply(state)
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     assert ran.document["certificate"]["sha256"] == certified.document["certificate"]["sha256"]
     assert (moved.source.usn(), moved.target.usn()) == usn
     assert certificate(moved).read_bytes() == content

@@ -101,7 +101,7 @@ def test_prepare_moves_nobody_and_then_finds_no_drift(lab: Lab, prepared: dict[s
 
 def test_complete_ends_well(completed: tuple[dict[str, Any], Ran]) -> None:
     _, ran = completed
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_the_users_still_log_on_with_their_history(lab: Lab, completed: Any) -> 
 
 def test_drift_finds_none(lab: Lab, completed: Any) -> None:
     ran = lab.drift(lab.state("complete", (EVERYBODY, ONLY_FEW)))
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     assert ran.keys == set()
 
 
 def test_nothing_is_open_and_each_exposure_has_a_length(lab: Lab, completed: Any) -> None:
     ran = lab.reconcile("status", lab.state("complete"), "--output", "json")
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     status = json.loads(ran.out)
     assert status["open"] == []
     weakened = [one for one in status["closed"] if one["weakens"] and one["changed_at"]]
@@ -182,5 +182,5 @@ def test_nothing_is_open_and_each_exposure_has_a_length(lab: Lab, completed: Any
 def test_complete_again_changes_nothing(lab: Lab, after: dict[str, Any]) -> None:
     usn = lab.source.usn(), lab.target.usn()
     ran = lab.apply(lab.state("complete", (EVERYBODY, ONLY_FEW)))
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     assert (lab.source.usn(), lab.target.usn()) == usn

@@ -61,7 +61,7 @@ def world(lab: Lab) -> dict[str, Any]:
 
 def test_plan_says_that_there_is_something_to_do(planned: tuple[dict[str, Any], Ran, dict[str, Any]]) -> None:
     _, ran, _ = planned
-    assert ran.code == 2, ran
+    assert ran.code == 2, str(ran)
     assert "22 differ" in ran.out
 
 
@@ -106,7 +106,7 @@ def test_a_second_apply_changes_nothing(
     repeated: tuple[dict[str, Any], Ran, dict[str, Any], list[dict[str, Any]]],
 ) -> None:
     before, ran, after, _ = repeated
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     assert ran.outcomes("changed", "failed", "waiting", "skipped") == set()
     assert after == before
 
@@ -121,19 +121,19 @@ def test_a_second_apply_sends_reading_commands_only(
 
 def test_drift_finds_none(lab: Lab, repeated: Any) -> None:
     ran = lab.reconcile("drift", lab.state())
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
 
 
 def test_drift_can_be_read_by_a_program(lab: Lab, repeated: Any) -> None:
     ran = lab.drift(lab.state())
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     assert ran.document["exit_code"] == 0
     assert ran.keys == set()
 
 
 def test_status_lists_what_is_still_to_be_put_back(lab: Lab, repeated: Any) -> None:
     ran = lab.reconcile("status", lab.state(), "--output", "json")
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     opened = {one["key"] for one in json.loads(ran.out)["open"]}
     assert any(key.endswith("/AllowPasswordExport") for key in opened)
 

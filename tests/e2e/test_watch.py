@@ -103,7 +103,7 @@ def test_a_lease_that_ended_is_ended_by_apply_too_and_waits_for_a_person(lab: La
     hours_pass(lab, 9)
     assert "(over)" in lab.reconcile("status", next(lab.directory.rglob("watched.db"))).out
     ran = lab.apply(state)
-    assert ran.code == 7, ran
+    assert ran.code == 7, str(ran)
     assert value(lab) is None
     again = lab.apply(state)
     assert again.code == 7

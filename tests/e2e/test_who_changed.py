@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,8 @@ RIGHTS = f"ad.access/target/{by_hand.MIGRATED}/TARGET\\migrator"
 MIGRATOR = "CN=migrator,CN=Users,DC=target,DC=lab"
 MEMBER = "ad.group_member/target/S-1-5-32-554/TARGET\\migrator"
 
-
-RESOURCES = f"""\
-resources:
-  - kind: ad.access
-    domain: target
-    object: {by_hand.MIGRATED}
-    trustee: 'TARGET\\migrator'
-    grants:
-      - {{right: create-child, of: user, applies: both}}
-      - {{right: control, of: Reset Password, applies: descendants, class: user}}
-    during: [migrate]
-    on_conflict: POLICY
-  - {{kind: ad.group_member, domain: target, group: S-1-5-32-554, member: 'TARGET\\migrator', during: [migrate], on_conflict: POLICY}}
+MEMBERSHIP = """\
+  - {kind: ad.group_member, domain: target, group: S-1-5-32-554, member: 'TARGET\\migrator', during: [migrate], on_conflict: POLICY}
 """
 
 State = Callable[[str, str], Path]
@@ -45,7 +34,8 @@ def state(lab: Lab) -> State:
     def write(phase: str, policy: str) -> Path:
         path = lab.state(phase)
         text = path.read_text(encoding="utf-8")
-        path.write_text(text[: text.index("migration:\n")] + RESOURCES.replace("POLICY", policy), encoding="utf-8")
+        resources = by_hand.rights(f"on_conflict: {policy}") + MEMBERSHIP.replace("POLICY", policy)
+        path.write_text(text[: text.index("migration:\n")] + resources, encoding="utf-8")
         return path
 
     return write
@@ -56,23 +46,10 @@ def edited(lab: Lab, state: State) -> tuple[datetime, datetime]:
     """Rights given, and one of them taken away by somebody else. Returns the time before and after."""
     done = lab.apply(state("migrate", "ask"))
     assert (done.code, done.outcomes("changed")) == (0, {RIGHTS, MEMBER}), done
-    _wait_for_the_next_second_but_one(lab)
-    before = _now(lab)
+    lab.target.wait_for_another_time()
+    before = lab.target.now()
     by_hand.take_away_a_right(lab, by_hand.MIGRATED, RESET_PASSWORD)
-    return before, _now(lab)
-
-
-def _now(lab: Lab) -> datetime:
-    """What time it is in the directory."""
-    found = lab.target.search("", "(objectClass=*)", "currentTime", scope="base")[0]["currentTime"][0].decode()
-    return datetime.strptime(found, "%Y%m%d%H%M%S.0Z").replace(tzinfo=UTC)
-
-
-def _wait_for_the_next_second_but_one(lab: Lab) -> None:
-    """A directory tells whole seconds: an edit in the second of our own write cannot be told from it."""
-    first = _now(lab)
-    while (_now(lab) - first).total_seconds() < 3:
-        lab.target.usn()
+    return before, lab.target.now()
 
 
 def told(document: dict[str, Any]) -> Any:
@@ -109,7 +86,7 @@ def test_the_question_names_the_controller_and_the_time(
 
 def test_the_report_of_the_way_back_keeps_it(lab: Lab, state: State, edited: tuple[datetime, datetime]) -> None:
     ran = lab.apply(state("complete", "restore"))
-    assert ran.code == 0, ran
+    assert ran.code == 0, str(ran)
     outcome, (edit,) = told(ran.document)
     assert outcome["status"] == "changed"
     check(edit, edited)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from reconciler.core.errors import ReconcileError, Refused, Unreachable
 from reconciler.core.query import Command, Rows
-from reconciler.edge.psrp_session import Session, Statement
+from reconciler.edge.psrp_session import Session
+from reconciler.edge.psrp_statement import Statement
 from reconciler.edge.secrets import Secrets
 from reconciler.edge.world import LiveWorld
 from tests.edge.test_world_hosts import ADDRESS, Host, targets

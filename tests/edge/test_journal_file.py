@@ -13,15 +13,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from reconciler.core.drift import Sighting
 from reconciler.core.errors import JournalError
+from reconciler.core.facts import Facts
 from reconciler.core.ports import Journal, Obligation
 from reconciler.edge import journal_schema
 from reconciler.edge.clock import SystemClock
+from reconciler.edge.journal_facts import FactCache
 from reconciler.edge.journal_file import JournalFile
 from tests.fake_journal import MemoryJournal
 
@@ -44,8 +47,8 @@ def journal(request: pytest.FixtureRequest, path: Path) -> Iterator[Journal]:
         yield found
 
 
-def opened(path: Path, state: str = "demo") -> JournalFile:
-    return JournalFile.open(path, state, holder="reconcile apply demo.yaml")
+def opened(path: Path, state: str = "demo", facts: FactCache | None = None) -> JournalFile:
+    return JournalFile.open(path, state, holder="reconcile apply demo.yaml", facts=facts)
 
 
 def promise(key: str = KEY, value: int = 0, at: datetime = T0) -> Obligation:
@@ -162,11 +165,11 @@ def test_obligations_come_oldest_first(journal: Journal) -> None:
 
 
 def test_history_comes_oldest_first_and_details_cannot_shadow_it(journal: Journal) -> None:
-    journal.record("apply", T0, {"phase": "migrate", "at": "x", "event": "y"})
+    journal.record("apply", T0, {"phase": "migrate", "id": 7, "at": "x", "event": "y"})
     journal.record("done", T1, {})
     assert journal.history() == [
-        {"at": T0.isoformat(), "event": "apply", "phase": "migrate"},
-        {"at": T1.isoformat(), "event": "done"},
+        {"id": 1, "at": T0.isoformat(), "event": "apply", "phase": "migrate"},
+        {"id": 2, "at": T1.isoformat(), "event": "done"},
     ]
 
 
@@ -381,6 +384,7 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from reconciler.core.ports import Obligation
 from reconciler.edge.journal_file import JournalFile
 journal = JournalFile.open(Path(sys.argv[1]), "demo", holder="the doomed one")
@@ -447,3 +451,156 @@ def test_half_a_transaction_of_a_killed_writer_is_rolled_back(path: Path, reader
     assert path.with_name("demo.journal-journal").stat().st_size > 0
     with JournalFile.read_only(path) if reader == "read_only" else opened(path) as journal:
         assert journal.facts("") == {"before": {}}
+
+
+# What a look reads does not grow with what lies in the journal.
+
+
+def plan_of(journal: JournalFile, sql: str, *values: object) -> str:
+    return "; ".join(str(row[3]) for row in journal._connection.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+
+
+def test_steps_are_the_latest_of_all_or_of_one_resource(journal: Journal) -> None:
+    for number in range(5):
+        journal.record("step", T0, {"key": "ab"[number % 2], "number": number})
+        journal.record("apply", T0, {"run": "r"})
+    assert [one["number"] for one in journal.steps(3)] == [2, 3, 4]
+    assert [one["number"] for one in journal.steps(1, "b")] == [3]
+    assert [one["event"] for one in journal.history(after=8)] == ["step", "apply"]
+
+
+def test_old_steps_are_forgotten_but_not_those_about_what_is_still_open(journal: Journal) -> None:
+    journal.keep_baseline(promise("open"))
+    for key in ("open", "closed"):
+        journal.record("step", T0, {"key": key})
+    journal.record("apply", T0, {"run": "r"})
+    journal.record("step", T2, {"key": "closed"})
+    journal.forget_steps(T1)
+    assert [(one["event"], one.get("key")) for one in journal.history()] == [
+        ("step", "open"), ("apply", None), ("step", "closed"),
+    ]  # fmt: skip
+
+
+def asked(journal: JournalFile) -> list[tuple[str, tuple[object, ...]]]:
+    """Return what SQLite is asked from now on, without what only asks whether somebody else wrote."""
+    found: list[tuple[str, tuple[object, ...]]] = []
+
+    def heard(cursor: apsw.Cursor, sql: str, values: Any) -> bool:
+        if not sql.startswith(("PRAGMA", "pragma")):
+            found.append((sql, values or ()))
+        return True
+
+    journal._connection.exec_trace = heard
+    return found
+
+
+def test_facts_and_steps_are_found_by_index(path: Path) -> None:
+    with opened(path) as journal:
+        questions = asked(journal)
+        journal.facts("error/")
+        journal.facts("error/one")
+        journal.steps(1, "a")
+        journal.steps(2000)
+        journal.forget_steps(T0)
+        journal._connection.exec_trace = None
+        plans = [plan_of(journal, sql, *values) for sql, values in questions]
+    assert all("SEARCH facts USING INDEX" in plan for plan in plans[:2])
+    assert "USING INDEX steps_of" in plans[2]
+    assert plans[3] == "SCAN history"  # backwards by id, and it stops at the limit
+    assert "USING INDEX steps_since" in plans[4]
+
+
+def test_a_collection_of_facts_is_read_once_and_what_is_noted_is_in_it(path: Path) -> None:
+    with opened(path) as journal:
+        journal.note({f"account/{domain}/{n}": {"n": n} for domain in "ba" for n in range(3)}, T0)
+        assert list(journal.facts("account/")) == sorted(journal.facts("account/"))
+        questions = asked(journal)
+        assert list(journal.facts("account/b/")) == ["account/b/0", "account/b/1", "account/b/2"]
+        assert questions == []
+        journal.note({"account/a/1": {"n": (7,)}, "account/a/00": {}, "accounts": {}}, T1)
+        written = len(questions)
+        found = journal.facts("account/")
+        assert found["account/a/1"] == {"n": [7]}  # as it would be read back
+        assert list(found) == sorted(found)
+        assert len(journal.facts("account/a/")) == 4
+        assert len(questions) == written
+    with opened(path) as journal:
+        assert journal.facts("account/") == found
+
+
+def test_a_fact_that_somebody_else_noted_is_seen_at_once(path: Path) -> None:
+    with opened(path) as writer, JournalFile.read_only(path) as reader:
+        writer.note({"a/b": {"n": 1}}, T0)
+        assert reader.facts("a/") == {"a/b": {"n": 1}}
+        writer.note({"a/b": {"n": 2}, "a/c": {}}, T1)
+        assert reader.facts("a/") == {"a/b": {"n": 2}, "a/c": {}}
+
+
+def test_facts_that_were_given_out_stay_as_they_were(journal: Journal) -> None:
+    journal.note({"a/b": {}}, T0)
+    before = journal.facts("a/")
+    journal.note({"a/b": {"n": 1}, "a/c": {}}, T0)
+    assert before == {"a/b": {}}
+    assert journal.facts("a/") == {"a/b": {"n": 1}, "a/c": {}}
+
+
+def test_facts_say_what_changed_since_they_were_last_given_out(path: Path) -> None:
+    with opened(path) as journal:
+        journal.note({"a/b": {}, "a/c": {}}, T0)
+        before = journal.facts("a/")
+        journal.note({"b/b": {"n": 1}}, T0)
+        assert journal.facts("a/") is before
+        journal.note({"a/c": {"n": 1}}, T0)
+        journal.note({"a/d": {}}, T0)
+        after = journal.facts("a/")
+    assert isinstance(before, Facts)
+    assert isinstance(after, Facts)
+    assert after.since(before) == frozenset({"a/c", "a/d"})
+    assert before.since(after) is None
+
+
+def test_the_next_writer_of_a_process_reads_only_what_it_does_not_know(path: Path) -> None:
+    cache = FactCache()
+    with opened(path, facts=cache) as journal:
+        journal.note({"a/b": {"n": 1}}, T0)
+        before = journal.facts("a/")
+    with opened(path, facts=cache) as journal:
+        assert journal.facts("a/") is before
+    with opened(path) as somebody_else:
+        somebody_else.note({"a/b": {"n": 2}}, T0)
+    with opened(path, facts=cache) as journal:
+        assert journal.facts("a/") == {"a/b": {"n": 2}}
+
+
+def test_another_file_in_its_place_is_read(path: Path) -> None:
+    cache = FactCache()
+    with opened(path, facts=cache) as journal:
+        journal.note({"a/b": {"n": 1}}, T0)
+        journal.facts("a/")
+    path.rename(path.with_name("elsewhere"))
+    with opened(path, facts=cache) as journal:
+        assert journal.facts("a/") == {}
+
+
+def test_facts_that_could_not_be_written_are_not_answered(path: Path) -> None:
+    with opened(path) as journal:
+        journal.note({"a/b": {"n": 1}}, T0)
+        journal.facts("a/")
+        journal._connection.execute("PRAGMA query_only=ON")
+        with pytest.raises(JournalError):
+            journal.note({"a/b": {"n": 2}}, T1)
+        assert journal.facts("a/") == {"a/b": {"n": 1}}
+
+
+def test_a_thousand_facts_are_one_transaction(path: Path) -> None:
+    with opened(path) as journal:
+        questions = asked(journal)
+        journal.note({f"a/{n}": {} for n in range(1000)}, T0)
+        said = [sql for sql, _ in questions]
+    assert (said.count("BEGIN IMMEDIATE"), said.count("COMMIT")) == (1, 1)
+
+
+def test_a_prefix_means_what_it_did(journal: Journal) -> None:
+    journal.note({key: {} for key in ("a", "a/b", "a/b/\U0010fffd", "a0", "b")}, T0)
+    assert sorted(journal.facts("a/")) == ["a/b", "a/b/\U0010fffd"]
+    assert len(journal.facts("")) == 5

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pydantic import SecretStr
 
-from reconciler.core.errors import UnexpectedAnswer
+from reconciler.core.errors import UnexpectedAnswer, Unreachable
 from reconciler.core.query import Rows, Search
 from reconciler.core.secret import CredentialPart, SecretRef, Template
+from reconciler.core.targets import Targets
+from reconciler.edge import kerberos
 from reconciler.edge.accounts import Account, holds_secret
 from reconciler.edge.kerberos import KRB5_CONFIG, Realms, configuration
+from reconciler.edge.ldap_connection import Door
 from reconciler.edge.loggers import LIBRARIES, quiet_libraries
 from reconciler.edge.psrp_connection import Gate, open_wsman
 from reconciler.edge.remote import pdc_emulator
+from reconciler.edge.resolve import Names
+from reconciler.edge.secrets import Secrets
+from reconciler.edge.world import LiveWorld
 
 PACKAGE = Path(__file__).parents[2] / "reconciler"
 PRODUCT = [path for path in PACKAGE.rglob("*.py") if PACKAGE / "lab" not in path.parents]
@@ -76,6 +86,12 @@ def test_secrets_are_found_inside_arguments() -> None:
         assert not holds_secret(harmless)
 
 
+def test_what_talks_to_hosts_is_loaded_only_where_one_is_asked() -> None:
+    program = "import sys, reconciler.edge.world; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert {"pypsrp", "spnego", "requests", "cryptography"}.isdisjoint(loaded) and "ldap3" in loaded
+
+
 def test_realms_are_declared_while_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(KRB5_CONFIG, raising=False)
     realms = Realms()
@@ -85,6 +101,69 @@ def test_realms_are_declared_while_open(monkeypatch: pytest.MonkeyPatch) -> None
     assert file.parent.stat().st_mode & 0o777 == 0o700
     realms.close()
     assert KRB5_CONFIG not in os.environ and not file.exists()
+
+
+def test_realms_are_known_only_once_libkrb5_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KRB5_CONFIG, raising=False)
+    realms, seen = Realms(), []
+
+    def meanwhile(kdcs: Mapping[str, Iterable[str]]) -> str:
+        seen.append(realms.know(["source.lab"]))  # as another thread sees it, which would log on right away
+        return configuration(kdcs)
+
+    monkeypatch.setattr(kerberos, "configuration", meanwhile)
+    realms.declare({"source.lab": ["127.0.35.1"]})
+    assert (seen, realms.know(["source.lab"])) == ([False], True)
+    realms.close()
+
+
+def test_a_domain_that_was_down_at_first_is_declared_later(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    up = {"source.lab": True, "target.lab": False}
+
+    def refuse(door: Door, account: Account) -> NoReturn:
+        raise Unreachable("not opened")
+
+    def controllers(self: Names, domain: str) -> tuple[str, ...]:
+        if not up[domain.rstrip(".")]:
+            raise Unreachable("no answer")
+        return ("dc." + domain.rstrip("."),)
+
+    monkeypatch.delenv(KRB5_CONFIG, raising=False)
+    monkeypatch.setattr(Names, "controllers", controllers)
+    monkeypatch.setattr(Names, "addresses", lambda self, name: (f"10.0.0.{len(name)}",))
+    monkeypatch.setattr("reconciler.edge.directory.connect", refuse)
+    secret = tmp_path / "secret"
+    secret.write_text("x", encoding="ascii")
+    secret.chmod(0o600)
+    domain = {"credential": "admin", "nameservers": ["127.0.35.9"], "auth": "kerberos"}
+    targets = Targets.model_validate(
+        {
+            "credentials": {"admin": {"username": "a@SOURCE.LAB", "password": {"file": "secret"}}},
+            "domains": {
+                "source": {"dns": "source.lab", "netbios": "SOURCE", **domain},
+                "target": {"dns": "target.lab.", "netbios": "TARGET", **domain},
+            },
+            "hosts": {},
+        }
+    )
+    with LiveWorld(targets, Secrets(tmp_path), tmp_path) as world:
+        for kdcs in (["source.lab"], ["source.lab", "target.lab"]):
+            with pytest.raises(Unreachable, match="not opened"):
+                world.ask(Search("source", "DC=source,DC=lab"))
+            written = Path(os.environ[KRB5_CONFIG].partition(":")[0]).read_text(encoding="ascii")
+            assert [name for name in up if f" {name.upper()} = {{\n  kdc = 10.0.0.13\n }}" in written] == kdcs
+            up["target.lab"] = True
+
+
+def test_what_was_known_of_a_realm_stays_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KRB5_CONFIG, raising=False)
+    realms = Realms()
+    realms.declare({"source.lab": ["127.0.35.1"], "target.lab": []})
+    realms.declare({"source.lab": [], "target.lab": ["127.0.35.2"]})
+    written = Path(os.environ[KRB5_CONFIG].partition(":")[0]).read_text(encoding="ascii")
+    assert "kdc = 127.0.35.1\n" in written and "kdc = 127.0.35.2\n" in written
+    realms.close()
+    assert not realms.know(["source.lab"])
 
 
 def test_configuration_of_the_user_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

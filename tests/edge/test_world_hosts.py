@@ -225,6 +225,25 @@ def test_recall_is_not_for_the_world(tmp_path: Path, pki: Any) -> None:
         world.ask(Recall("restart/"))
 
 
+def test_pieces_of_work_are_done_at_once_and_the_first_error_comes_when_all_have_ended(
+    tmp_path: Path, pki: Any
+) -> None:
+    gate, ended = threading.Barrier(3), list[str]()
+
+    def work(name: str, error: Exception | None = None) -> Callable[[], None]:
+        def run() -> None:
+            gate.wait(10)
+            ended.append(name)
+            if error is not None:
+                raise error
+
+        return run
+
+    with LiveWorld(targets(tmp_path, pki), Secrets(tmp_path), tmp_path) as world, pytest.raises(Refused, match="first"):
+        world.do_together([work("a"), work("b", Refused("first")), work("c", Refused("second"))])
+    assert sorted(ended) == ["a", "b", "c"]
+
+
 def test_command_gives_rows_of_plain_values(world: LiveWorld) -> None:
     (service,) = world.ask(Command("pdc", "Get-Service", (("Name", "Netlogon"),)))
     assert (service["Name"], service["Status"]) == ("Netlogon", "Running")
@@ -425,15 +444,15 @@ def test_task_runs_under_a_real_logon_and_leaves_nothing(world: LiveWorld, host:
     assert world.do(task())[1] == {"line": "run 2 by SOURCE\\Administrator batch"}
 
 
-def test_task_that_runs_already_is_waited_for(https: LiveWorld, host: Host) -> None:
-    runs = program(host)
+def leave_running(host: Host, about: str = "") -> None:
+    """Start a task as a program that died would have left it."""
     before = LogMark.of(OLD_LOG)
     definition = task_xml(
         program="C:\\Tools\\job.exe",
         arguments=(),
         username="Administrator",
         timeout_s=60,
-        description=f"[log {before.length} {before.digest}]",
+        description=f"[log {before.length} {before.digest}]{about}",
     )
 
     async def begin() -> None:
@@ -441,8 +460,25 @@ def test_task_that_runs_already_is_waited_for(https: LiveWorld, host: Host) -> N
         host.machine.tasks.start(registered)
 
     host.run(begin())
-    assert https.do(task()) == ({"exit_code": 3}, {"line": "run 1 by SOURCE\\Administrator batch"})
+
+
+@pytest.mark.parametrize("about", ["", "bird-1"])
+def test_task_that_runs_already_is_waited_for(https: LiveWorld, host: Host, about: str) -> None:
+    runs = program(host)
+    leave_running(host, f" [about {about}]" if about else "")
+    assert https.do(task(about=about)) == ({"exit_code": 3}, {"line": "run 1 by SOURCE\\Administrator batch"})
     assert runs == [()]
+    assert list(host.machine.tasks) == []
+
+
+@pytest.mark.parametrize(("left", "about"), [(" [about bird-1]", "bird-2"), ("", "bird-2"), (" [about bird-1]", "")])
+def test_task_about_something_else_is_waited_for_and_then_ours_is_started(
+    https: LiveWorld, host: Host, left: str, about: str
+) -> None:
+    runs = program(host)
+    leave_running(host, left)
+    assert https.do(task(about=about)) == ({"exit_code": 3}, {"line": "run 2 by SOURCE\\Administrator batch"})
+    assert runs == [(), ("a b", 'c"d')]
     assert list(host.machine.tasks) == []
 
 

@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reconciler.core.errors import ReconcileError, Refused, Unreachable
 from reconciler.core.query import Query, Row, Rows, Search
@@ -140,6 +141,9 @@ class CountingDomain:
             except ReconcileError as error:
                 found.append(error)
         return found
+
+    def at_once(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+        return [job() for job in jobs]
 
     def controllers(self, domain: str) -> tuple[str, ...]:
         return tuple(one.name for one in self.controllers_)

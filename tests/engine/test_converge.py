@@ -15,8 +15,8 @@ from reconciler.core.resource import After, Declaration, Resource
 from reconciler.core.values import PHASES, Phase
 from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import scope
-from reconciler.engine.promises import FAILED_REVERT
 from reconciler.engine.run import Tools
+from reconciler.engine.unsettled import FAILED_REVERT
 from tests.fake_journal import MemoryJournal
 from tests.fake_world import FakeClock, FakeWorld, Reboot, Setting, revive
 from tests.soak import examples

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.core.errors import ReconcileError, Unreachable
-from reconciler.core.query import Rows, Search
-from reconciler.core.steps import AddEntry
+from reconciler.core.query import Command, Query, Rows, Search
+from reconciler.core.steps import AddEntry, Effect
 from reconciler.engine.movement import name_written_at
 from reconciler.engine.remembering import Memory, RememberingWorld, counted, patchable
 from tests.engine.counting_directory import BIN_GUID, CONFIG_GUID, HEAD, HEAD_GUID, CountingDomain, Thing
@@ -26,7 +26,7 @@ QUERIES = (
     Search("d", f"OU=o1,{HEAD}", "(objectClass=*)", NAMES, "one"),
     Search("d", f"OU=o2,{HEAD}", attributes=("description",)),
     Search("d", f"OU=o2,{HEAD}", USERS, NAMES, "subtree", absent_ok=False),
-    Search("d", "", "(sAMAccountName=n1)", ("objectClass", "member"), "subtree"),
+    Search("d", "", "(sAMAccountName=n4)", ("objectClass", "member"), "subtree"),
     Search("d", "", "(member=*)", ("sAMAccountName",), "subtree"),
     Search("d", "config:", "(objectClass=*)", ("description",), "subtree"),
     Search("d", "rootdse", attributes=("highestCommittedUSN",)),
@@ -206,6 +206,18 @@ def test_where_nothing_moved_nothing_is_asked_but_that() -> None:
     assert [query.base for query, _ in asked] == ["rootdse", "CN=NTDS Settings,CN=a", f"CN=Deleted Objects,{HEAD}"]
 
 
+def test_a_member_that_was_deleted_vanishes_from_what_is_remembered() -> None:
+    world = built()
+    remembering = RememberingWorld(world, Memory())
+    happen(world, ("add", 5, 9, "user"))
+    happen(world, ("member", 4, 5))
+    check(world, remembering)
+    happen(world, ("modify", 3, 1))
+    check(world, remembering)
+    happen(world, ("delete", 5))  # of the group itself the directory counts nothing
+    check(world, remembering)
+
+
 def test_a_look_costs_what_changed_and_not_what_there_is() -> None:
     world = built()
     for number in range(3000):
@@ -221,13 +233,53 @@ def test_a_look_costs_what_changed_and_not_what_there_is() -> None:
     assert changed < 50
 
 
-def test_after_an_effect_everything_is_asked_again() -> None:
+class Shy(CountingDomain):
+    """Gives no GUID of what is asked for by its GUID."""
+
+    def ask(self, query: Query) -> Rows:
+        rows = super().ask(query)
+        if isinstance(query, Search) and "(objectGUID=" in query.where:
+            return tuple({name: value for name, value in row.items() if name != "objectguid"} for row in rows)
+        return rows
+
+
+def test_what_moved_and_cannot_be_identified_is_not_taken_for_all_there_is() -> None:
+    world = Shy()
+    for number in range(3):
+        happen(world, ("add", number, 9, "user"))
+    remembering = RememberingWorld(world, Memory())
+    remembering.ask_all(QUERIES[:1])
+    happen(world, ("modify", 1, 5))
+    check(world, remembering)
+    assert len(asked_by(world, remembering, QUERIES[:1])) > 0
+    check(world, remembering)
+
+
+def test_our_own_write_is_counted_as_anybodys_is() -> None:
     world = built()
     remembering = RememberingWorld(world, Memory())
-    first = len(asked_by(world, remembering, QUERIES[:2]))
+    asked_by(world, remembering, QUERIES[:2])
     remembering.do(AddEntry("d", f"CN=made,{HEAD}", (("objectClass", ("user",)), ("sAMAccountName", ("made",)))))
-    assert len(asked_by(world, remembering, QUERIES[:2])) == first
+    asked = [query.where for query, _ in asked_by(world, remembering, QUERIES[:2])]
+    assert all("objectGUID=" in where or "uSNChanged" in where for where in asked if where != "(objectClass=*)")
     check(world, remembering)
+
+
+class Hosted(CountingDomain):
+    """Has a host that does something."""
+
+    def do(self, effect: Effect) -> Rows:
+        assert isinstance(effect, Command)
+        return ()
+
+
+def test_after_what_a_host_did_everything_is_asked_again() -> None:
+    world = Hosted()
+    remembering = RememberingWorld(world, Memory())
+    first = len(asked_by(world, remembering, QUERIES[:2]))
+    assert len(asked_by(world, remembering, QUERIES[:2])) < first
+    remembering.do(Command("h", "Restart-Service"))
+    assert len(asked_by(world, remembering, QUERIES[:2])) == first
 
 
 def test_one_thing_alone_is_always_asked() -> None:
@@ -258,7 +310,7 @@ def test_what_the_count_does_not_tell_is_never_remembered(search: Search) -> Non
 @pytest.mark.parametrize(
     "search",
     [
-        Search("d", "", "(objectClass=group)", ("member",), "subtree"),
+        Search("d", "", "(gPLink=*)", ("gPLink",), "subtree"),
         Search("d", "config:CN=Sites,", "(objectClass=server)", ("dNSHostName",), "subtree"),
     ],
 )
@@ -269,3 +321,17 @@ def test_what_hangs_on_other_objects_is_asked_whole(search: Search) -> None:
 @pytest.mark.parametrize("metadata", [b"", b"\1\0\0\0", b"\2" + b"\0" * 80, b"\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"])
 def test_metadata_that_cannot_be_read_counts_as_a_rename(metadata: bytes) -> None:
     assert name_written_at(metadata) == 2**63
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_pieces_of_work_are_done_as_the_world_can_do_them(together: bool) -> None:
+    class Together(CountingDomain):
+        def do_together(self, works: Sequence[Callable[[], None]]) -> None:
+            done.append("together")
+            for work in works:
+                work()
+
+    done: list[str] = []
+    remembering = RememberingWorld(Together() if together else CountingDomain(), Memory())
+    remembering.do_together([lambda: done.append("one"), lambda: done.append("two")])
+    assert done == [*(["together"] if together else []), "one", "two"]

@@ -15,7 +15,7 @@ from reconciler.core.exit_codes import ExitCode
 from reconciler.core.values import ALL
 from reconciler.core.windows import Window
 from reconciler.engine.pausing import end_pause, pause, paused
-from reconciler.engine.restraint import let_go, stalls
+from reconciler.engine.unsettled import let_go, stalls
 from tests.engine.watching import HOUR, KEY, MINUTE, Bench, of, setting
 from tests.fake_world import Reboot
 
@@ -55,6 +55,39 @@ def test_what_is_only_reported_is_left_as_it_is_by_a_watch() -> None:
     assert (bench.value(), bench.world.writes) == (5, [])
     assert (report.exit_code, [one.comes_from for one in report.drifts]) == (ExitCode.DRIFT, ["external"])
     assert isinstance(of(report).error, HeldBack)
+
+
+def test_what_answers_only_after_a_while_is_left_as_well() -> None:
+    bench = brought(setting(on_drift="report"), setting("b"))
+    bench.edit(5)
+    bench.edit(5, name="b")
+    bench.world.broken["a"] = Unreachable("no answer yet")
+    bench.world.before = lambda number: bench.world.broken.clear()
+    report = bench.look()
+    assert (bench.value(), bench.world.writes) == (5, ["set b"])
+    assert [(one.key, one.comes_from) for one in report.drifts if one.key == KEY] == [(KEY, "external")]
+
+
+def test_what_answers_only_after_a_while_counts_as_a_correction() -> None:
+    bench = brought(setting(), setting("b"), setting("c"))
+    told = []
+    for other in ("b", "c"):
+        bench.edit(5)
+        bench.edit(5, name=other)
+        bench.world.broken["a"] = Unreachable("no answer yet")
+        bench.world.before = lambda number: bench.world.broken.clear()
+        told.append([one.comes_from for one in bench.look().drifts if one.key == KEY])
+    assert told == [["corrective"], ["external"]]
+    assert bench.world.writes.count("set a") == 1  # the second one waits
+
+
+def test_what_is_changed_in_the_middle_of_a_pass_is_left_to_the_next_look() -> None:
+    bench = brought(setting(on_drift="report"), setting("b"))
+    bench.edit(5, name="b")
+    bench.world.after = lambda number: bench.edit(5)
+    assert bench.look().exit_code == ExitCode.OK
+    assert (bench.value(), bench.world.writes) == (5, ["set b"])
+    assert [(one.key, one.comes_from) for one in bench.look().drifts] == [(KEY, "external")]
 
 
 def test_an_apply_is_an_order_and_sets_right_what_is_only_reported() -> None:

@@ -128,7 +128,7 @@ class Model:
 @contextmanager
 def small_lab(work: Path, source: str, target: str) -> Iterator[Lab]:
     """Run a lab of a few accounts for one module alone."""
-    directory = Path(tempfile.mkdtemp(prefix="rl-k9-"))
+    directory = Path(tempfile.mkdtemp(prefix="rl-"))  # a short name: Samba's sockets lie below it
     lab = Lab(directory, work, source, target)
     try:
         lab.up(USERS)

@@ -13,7 +13,8 @@ from typing import Any
 
 from reconciler.cli.main import run
 from reconciler.edge import directory
-from reconciler.edge.psrp_session import Answer, Session, Statement
+from reconciler.edge.psrp_session import Session
+from reconciler.edge.psrp_statement import Answer, Statement
 
 CHANGES = ("New-", "Set-", "Remove-", "Rename-", "Add-", "Register-", "Unregister-", "Start-", "Stop-", "Restart-")
 

@@ -167,5 +167,5 @@ def test_value_that_was_zero_is_zero_again(lab: Lab) -> None:
     assert lab.apply(path).code == 0
     assert opened(lab)["AllowPasswordExport"] == ("REG_DWORD", "0x1")
     ran = lab.reconcile("lab", "clock", "--forward", "16m", "--host", "source", "--dir", lab.directory)
-    assert "1 scheduled tasks became due" in ran.err, ran
+    assert "1 scheduled tasks became due" in ran.err, str(ran)
     assert opened(lab)["AllowPasswordExport"] == ("REG_DWORD", "0x0")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,38 +12,21 @@ from tests.e2e import by_hand
 from tests.e2e.lab import Lab
 from tests.e2e.security import RESET_PASSWORD
 from tests.e2e.test_watch import heard, watching
+from tests.lab.judge import small_lab
 from tests.worker import address
 
 pytestmark = pytest.mark.lab
 
 RIGHTS = f"ad.access/target/{by_hand.MIGRATED}/TARGET\\migrator"
-RESOURCES = f"""\
-resources:
-  - kind: ad.access
-    domain: target
-    object: {by_hand.MIGRATED}
-    trustee: 'TARGET\\migrator'
-    grants:
-      - {{right: create-child, of: user, applies: both}}
-      - {{right: control, of: Reset Password, applies: descendants, class: user}}
-    during: [migrate]
-    on_conflict: restore
-    on_drift: POLICY
-"""
 IGNORED = "{ignore: {because: known, until: 2099-12-31}}"
 State = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    directory = Path(tempfile.mkdtemp(prefix="rl-"))  # a short name: Samba's sockets lie below it
-    found = Lab(directory, tmp_path_factory.mktemp("states"), address(70, 1), address(70, 2))
-    try:
-        found.up(2)
+    """A small lab of this module alone."""
+    with small_lab(tmp_path_factory.mktemp("states"), address(70, 1), address(70, 2)) as found:
         yield found
-    finally:
-        found.down()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
@@ -55,28 +36,23 @@ def state(lab: Lab) -> State:
     def write(policy: str = "correct", phase: str = "migrate") -> Path:
         path = lab.state(phase)
         text = path.read_text(encoding="utf-8")
-        path.write_text(text[: text.index("migration:\n")] + RESOURCES.replace("POLICY", policy), encoding="utf-8")
+        path.write_text(
+            text[: text.index("migration:\n")] + by_hand.rights(f"on_conflict: restore\n    on_drift: {policy}"),
+            encoding="utf-8",
+        )
         return path
 
     return write
-
-
-def now(lab: Lab) -> datetime:
-    """What time it is in the directory."""
-    found = lab.target.search("", "(objectClass=*)", "currentTime", scope="base")[0]["currentTime"][0].decode()
-    return datetime.strptime(found, "%Y%m%d%H%M%S.0Z").replace(tzinfo=UTC)
 
 
 @pytest.fixture
 def drifted(lab: Lab, state: State) -> tuple[datetime, datetime]:
     """Rights as wanted, and then one of them taken away by another tool, between these two times."""
     assert lab.apply(state()).code == 0
-    first = now(lab)
-    while (now(lab) - first).total_seconds() < 3:  # an edit in the second of our own write cannot be told from it
-        lab.target.usn()
-    before = now(lab)
+    lab.target.wait_for_another_time()
+    before = lab.target.now()
     by_hand.take_away_a_right(lab, by_hand.MIGRATED, RESET_PASSWORD)
-    return before, now(lab)
+    return before, lab.target.now()
 
 
 def test_drift_has_a_name(lab: Lab, state: State, drifted: tuple[datetime, datetime]) -> None:
@@ -97,7 +73,7 @@ def test_what_is_ignored_is_left_and_counts_for_nothing(
     lab: Lab, state: State, drifted: tuple[datetime, datetime]
 ) -> None:
     for ran in (lab.drift(state(IGNORED)), lab.apply(state(IGNORED))):
-        assert (ran.code, ran.document["changes"]) == (0, []), ran
+        assert (ran.code, ran.document["changes"]) == (0, []), str(ran)
     assert lab.drift(state()).code == 2
 
 

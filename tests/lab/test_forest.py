@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import dns.resolver
 import pytest
@@ -103,7 +103,7 @@ def make_bridge(settings: LabSettings, role: Role) -> Bridge:
     return Bridge(facts[role], facts[peer], files)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def forest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forest]:
     settings = LabSettings(
         tmp_path_factory.mktemp("lab"), SOURCE_ADDRESS, TARGET_ADDRESS, users=USERS, restart_seconds=0.1, hosts=False
@@ -315,6 +315,69 @@ def test_sid_history_is_stored_and_carries_the_old_access_across_the_trust(trust
     assert old_sid not in trusted.do(session.token_sids())
     with pytest.raises(DirectoryRefused):
         trusted.do(trusted.target.add_sid_history(dn, old_sid))
+
+
+def test_removed_sid_history_leaves_the_token_too(trusted: Forest) -> None:
+    user = trusted.users[12]
+    old_sid, other = (
+        sid_of(trusted.account(trusted.source, user["sam_account_name"], "objectSid")),
+        "S-1-5-21-9-9-9-1001",
+    )
+    dn = migrate(trusted, user)
+    trusted.do(trusted.target.honour_history(True))
+    for sid in (old_sid, other):
+        trusted.do(trusted.target.add_sid_history(dn, sid))
+    with pytest.raises(DirectoryRefused):
+        trusted.do(trusted.target.remove_sid_history(dn, [old_sid, "S-1-5-21-9-9-9-1002"]))  # all of them or none
+    assert {old_sid, other} <= trusted.do(trusted.target.token_sids(dn))
+    trusted.do(trusted.target.remove_sid_history(dn, [old_sid]))
+    assert not trusted.do(trusted.target.search("DC=target,DC=lab", "sub", f"(sIDHistory={old_sid})", ["cn"]))
+    token = trusted.do(trusted.target.token_sids(dn))
+    assert (old_sid in token, other in token) == (False, True)
+    trusted.do(trusted.target.add_sid_history(dn, old_sid))  # it may come again
+    assert old_sid in trusted.do(trusted.target.token_sids(dn))
+
+
+def test_former_members_leave_no_trace_and_present_ones_stay(forest: Forest) -> None:
+    people = [forest.account(forest.source, user["sam_account_name"], "cn").dn.encode() for user in forest.users[:3]]
+    group = "CN=Emptied,OU=Groups,DC=source,DC=lab"
+    forest.do(forest.source.add(group, {"objectClass": [b"group"], "sAMAccountName": [b"emptied"]}))
+
+    def change(operation: Literal["add", "delete"], *members: bytes) -> None:
+        forest.do(forest.source.modify(group, [Change("member", operation, members)]))
+
+    def members() -> list[bytes]:
+        return forest.do(forest.source.search(group, "base", "", ["member"]))[0].all("member")
+
+    def links() -> int:
+        sam = ["ldbsearch", "-H", str(forest.paths.domain("source") / "private" / "sam.ldb"), "-b", group, "-s", "base"]
+        revealed = subprocess.run([*sam, "--reveal", "member"], capture_output=True, text=True, check=True).stdout
+        return revealed.count("member:")
+
+    change("add", *people)
+    change("delete", people[0])
+    forest.do(forest.source.forget_members(group))
+    assert (len(members()), links()) == (2, 3)  # not while somebody is in it
+    change("delete", *people[1:])
+    forest.do(forest.source.forget_members(group))
+    assert (members(), links()) == ([], 0)
+    forest.do(forest.source.forget_members(group))
+    change("add", people[0])
+    assert members() == [people[0]]
+    forest.do(forest.source.delete(group))
+
+
+def test_remote_session_renames_and_moves(forest: Forest) -> None:
+    admin = NetworkCredential("TARGET", "Administrator", forest.paths.password("target-admin"))
+    session = forest.do(forest.network.connect("tgtdc1.target.lab", admin))
+    base = "OU=Migrated,DC=target,DC=lab"
+    forest.do(session.add(f"CN=Before,{base}", {"objectClass": [b"group"], "sAMAccountName": [b"renamed-group"]}))
+    forest.do(session.rename(f"CN=Before,{base}", r"CN=After\, \"Süd\" #1", base))
+    (found,) = forest.do(session.search(base, "sub", "(sAMAccountName=renamed-group)", ["cn"]))
+    assert found.text("cn") == 'After, "Süd" #1'
+    forest.do(session.rename(found.dn, "CN=After", "CN=Users,DC=target,DC=lab"))
+    assert forest.do(session.search("CN=After,CN=Users,DC=target,DC=lab", "base", "", ["cn"]))
+    forest.do(session.delete("CN=After,CN=Users,DC=target,DC=lab"))
 
 
 def test_remote_session_writes_with_the_rights_of_its_owner(forest: Forest) -> None:

@@ -127,6 +127,12 @@ class FakeDirectory:
     async def add_sid_history(self, dn: str, sid: str) -> None:
         raise NotImplementedError
 
+    async def remove_sid_history(self, dn: str, sids: Sequence[str]) -> None:
+        await self.modify(dn, [Change("sIDHistory", "delete", tuple(map(sid_bytes, sids)))])
+
+    async def forget_members(self, dn: str) -> None:
+        raise NotImplementedError
+
     async def write_password(self, dn: str, nt_hash: bytes, supplemental: bytes | None, *, must_change: bool) -> None:
         raise NotImplementedError
 

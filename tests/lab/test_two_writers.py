@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import pytest
 import yaml
 
 from tests.e2e.lab import ROLES, Lab, Ran, Role
+from tests.lab.judge import small_lab
 from tests.lab.paused import CHANGES
 from tests.worker import address
 
@@ -42,14 +41,8 @@ RESOURCES: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A small lab of this module alone."""
-    directory = Path(tempfile.mkdtemp(prefix="rl-tw-"))
-    lab = Lab(directory, tmp_path_factory.mktemp("states"), address(67, 1), address(67, 2))
-    try:
-        lab.up(4)
-        yield lab
-    finally:
-        lab.down()
-        shutil.rmtree(directory, ignore_errors=True)
+    with small_lab(tmp_path_factory.mktemp("states"), address(67, 1), address(67, 2)) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +14,7 @@ import pytest
 import yaml
 
 from tests.e2e.lab import PROGRAM, Lab, Role
+from tests.lab.judge import small_lab
 from tests.worker import address
 
 pytestmark = pytest.mark.lab
@@ -28,14 +27,8 @@ FILLED, DELETED, DELETED_LATER = "Filled", "Deleted", "Deleted later"
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A small lab of this module alone."""
-    directory = Path(tempfile.mkdtemp(prefix="rl-we-"))
-    lab = Lab(directory, tmp_path_factory.mktemp("states"), address(69, 1), address(69, 2))
-    try:
-        lab.up(4)
-        yield lab
-    finally:
-        lab.down()
-        shutil.rmtree(directory, ignore_errors=True)
+    with small_lab(tmp_path_factory.mktemp("states"), address(69, 1), address(69, 2)) as found:
+        yield found
 
 
 def written(lab: Lab) -> Path:

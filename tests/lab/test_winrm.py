@@ -421,7 +421,7 @@ def test_sealed_session_on_a_lost_connection_answers_400(lab: Lab) -> None:
 
 
 def test_idle_connections_are_closed_and_idle_shells_reaped(make_lab: Callable[..., Lab]) -> None:
-    lab = make_lab(idle_connection_s=0.05, quotas=Quotas(idle_timeout_s=0.2))
+    lab = make_lab(idle_connection_s=0.05, quotas=Quotas(idle_timeout_s=2.0))
     with lab.wsman() as wsman:
         pool = RunspacePool(wsman)
         pool.open()

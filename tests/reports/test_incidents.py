@@ -83,4 +83,6 @@ def test_a_certificate_is_told_by_the_run_that_made_it() -> None:
 def test_what_a_run_did_not_see_it_does_not_judge() -> None:
     assert unjudged(report(interrupted=True)) == [INCIDENT]
     assert unjudged(report(closing=Closing(unknown={"k": Unreachable("no")}))) == [f"{INCIDENT}alarm/k"]
+    assert unjudged(report(outcomes=(outcome("failed", error=Unreachable("no")),))) == [f"{INCIDENT}drift/{A.key}"]
+    assert unjudged(report(outcomes=(outcome("unchanged"),))) == []
     assert unjudged(report()) == []

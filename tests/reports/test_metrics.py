@@ -77,11 +77,29 @@ def test_runs_are_read_from_the_history() -> None:
             ("revert ended", 140, {"run": "b", "exit_code": 9}),
         )
     )
-    assert found == Runs(3, (4.0, 120.0), AT + timedelta(seconds=4))
+    assert (found.begun, found.ended, found.took_s) == (3, 2, 124.0)
+    assert dict(zip(BOUNDS_S, found.within, strict=True)) == {
+        1.0: 0, 5.0: 1, 15.0: 1, 60.0: 1, 300.0: 2, 900.0: 2, 3600.0: 2, 14400.0: 2
+    }  # fmt: skip
+    assert found.converged_at == AT + timedelta(seconds=4)
+    more = runs(
+        [
+            {
+                "id": 9,
+                "at": (AT + timedelta(seconds=200)).isoformat(),
+                "event": "apply ended",
+                "run": "cut",
+                "exit_code": 1,
+            }
+        ],
+        found,
+    )
+    assert (more.begun, more.ended, more.took_s, more.last) == (3, 3, 314.0, 9)
+    assert more.within[BOUNDS_S.index(60.0)] == 1
 
 
 def test_lengths_are_a_histogram() -> None:
-    spread = value(seen(runs=Runs(3, (0.5, 20.0, 99999.0))), "apply_duration_seconds")
+    spread = value(seen(runs=Runs(3, 3, (1, 1, 1, 2, 2, 2, 2, 2), 100019.5)), "apply_duration_seconds")
     assert isinstance(spread, Spread)
     assert dict(spread.buckets) | {"1.0": 1, "15.0": 1, "60.0": 2, "+Inf": 3} == dict(spread.buckets)
     assert all(one <= two for (_, one), (_, two) in itertools.pairwise(spread.buckets))

@@ -60,7 +60,7 @@ def target(
     )
 
 
-def fact(number: int, password: str, **more: str) -> Row:
+def fact(number: int, password: str, **more: Any) -> Row:
     return {"key": f"account/source/{rid('source', number)}", "value": {"password": password, **more}}
 
 
@@ -73,6 +73,7 @@ def answers(sources: Rows, targets: Rows, facts: Rows = (), *, into: bool = True
         head("source", fSMORoleOwner=f"CN=NTDS Settings,{PDC}"),
         servers,
         facts,
+        tuple(one for one in facts if str(one["key"]).startswith("account/source/file ")),
     )
 
 
@@ -155,7 +156,24 @@ def test_history_is_added_without_touching_the_password() -> None:
     (run,) = runs(steps)
     assert "/PO:COMPLEX+NOTEXISTING" in str(run.effect)
     assert "/PS:" not in str(run.effect)
-    assert run.notes == ()
+    (note,) = run.notes  # what is known of the password stays, and whose SID it is that comes is known from now on
+    assert note.value == {"password": "copied", "history": True}
+
+
+@pytest.mark.parametrize(
+    ("found", "facts", "added"),
+    [
+        ((), (), True),
+        ((target("ann", 2000, history=1104),), (fact(1104, "random"),), False),  # somebody else had added it
+        ((target("ann", 2000, history=1104),), (fact(1104, "random", history=True),), True),
+    ],
+)
+def test_a_run_notes_whose_sid_it_brings(found: Rows, facts: Rows, added: bool) -> None:
+    _, steps = settle(WANTED, *answers((ANN,), found, facts))
+    (run,) = runs(steps)
+    assert [note.value.get("history", False) for note in run.notes] == [added]
+    learned = WANTED.learns(run, tuple({"line": line} for line in LOG))
+    assert learned[f"account/source/{rid('source', 1104)}"].get("history", False) == added
 
 
 def test_a_copied_password_may_be_kept() -> None:
@@ -179,7 +197,7 @@ def test_a_taken_name_holds_up_only_its_own_account(taken: Row) -> None:
     differs, steps = settle(WANTED, *answers((ANN, BOB), (taken,)))
     assert fields(differs)["missing"] == (("ann", "bob"), ())
     assert "migrate 1 account with SID history and password: bob" in [str(step) for step in steps]
-    with pytest.raises(NeedsPerson, match="names are taken") as caught:
+    with pytest.raises(NeedsPerson, match=r"1 accounts of OU=Staff.* cannot be migrated") as caught:
         settle(WANTED, *answers((ANN,), (taken,)))
     assert "ann: CN=ann" in caught.value.do
 
@@ -202,7 +220,8 @@ def test_built_in_accounts_are_never_taken() -> None:
         *answers((source("Administrator", 500), source("svc", 1110, isCriticalSystemObject="TRUE")), ())
     )
     assert differences(WANTED, observed) == ()
-    assert set(observed.facts["excluded"]) == {"Administrator", "svc"}
+    left_out = {one.name: one.why for one in WANTED.verdicts(observed) if one.standing == "excluded"}
+    assert left_out == {"Administrator": "built-in account", "svc": "built-in account"}
 
 
 def test_a_missing_container_is_a_gate() -> None:
@@ -231,6 +250,9 @@ def test_a_log_proves_what_was_copied() -> None:
         "password": "copied",
         "sam": "ann",
         "at": "2026-01-01 10:00:05",
+        "source_set": 1,
+        "history": True,
+        "creates": True,
     }
     assert facts[f"account/source/{rid('source', 1105)}"]["password"] == "random"
     assert "7557" in facts[f"error/{WANTED.key}"]["text"]

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from reconciler.core.values import Dn, Sid, escape_rdn
 from reconciler.lab.admt.include_file import parse as read_include_file
 from reconciler.lab.admt.options import parse as read_options
-from reconciler.resources.account_matching import Account, Pair
-from reconciler.resources.admt_command import Migration, Mode, canonical_tail, include_lines
+from reconciler.resources.account_matching import Pair
+from reconciler.resources.account_names import Naming
+from reconciler.resources.account_records import Account
+from reconciler.resources.admt_command import Batch, Migration, Mode, canonical_tail, include_lines
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1).filter(
     lambda t: t == t.strip()
@@ -20,19 +22,22 @@ MIGRATION = Migration(
     "operator",
     "source.lab",
     "target.lab",
-    Dn("OU=A/B,OU=Moved,DC=target,DC=lab"),
-    True,
-    False,
-    "src.source.lab",
+    sid_history=True,
+    groups=False,
+    password_server="src.source.lab",
 )
+INTO = Dn("OU=A/B,OU=Moved,DC=target,DC=lab")
 
 
 def pair(sam: str, *, existing: bool = False, name: str = "Somebody") -> Pair:
-    source = Account(Dn(f"CN={escape_rdn(name)},OU=Staff,DC=source,DC=lab"), Sid("S-1-5-21-1-2-3-1104"), sam)
-    target = Account(
-        Dn(f"CN={escape_rdn(name)},OU=Moved,DC=target,DC=lab"), Sid("S-1-5-21-4-5-6-1104"), sam, upn="s@target.lab"
-    )
-    return Pair(source, target if existing else None)
+    sid = Sid("S-1-5-21-1-2-3-1104").to_bytes()
+    source = Account(f"CN={escape_rdn(name)},OU=Staff,DC=source,DC=lab", sid, sam)
+    target = Account(f"CN={escape_rdn(name)},OU=Moved,DC=target,DC=lab", sid, sam, upn="s@target.lab")
+    return Pair(source, Naming(INTO).of(source), target if existing else None)
+
+
+def batch(*pairs: Pair, mode: Mode = "new") -> Batch:
+    return Batch(pairs, mode, INTO)
 
 
 @given(st.lists(NAMES, min_size=1, max_size=5, unique=True))
@@ -60,14 +65,14 @@ def test_an_existing_target_is_named_in_full(sam: str, name: str) -> None:
     ],
 )
 def test_the_command_line_is_one_that_admt_takes(mode: Mode, options: dict[str, str]) -> None:
-    arguments = MIGRATION._arguments(mode, r"C:\list.csv", r"C:\generated.txt")
+    arguments = MIGRATION._arguments(batch(mode=mode), r"C:\list.csv", r"C:\generated.txt")
     read = read_options("user", arguments[1:], lambda path: "")
     assert options.items() <= read.values.items()
     assert read.text("PASSWORDSERVER") == ("src.source.lab" if "COPY" in options["PASSWORDOPTION"] else "")
 
 
 def test_a_run_cleans_up_behind_itself() -> None:
-    steps = MIGRATION.run([pair("ann")], "new")
+    steps = MIGRATION.run(batch(pair("ann")))
     written = [str(step.effect) for step in steps]
     assert written[0].startswith(r"Set-Content -LiteralPath C:\Windows\ADMT\reconcile-")
     assert written[0].endswith("-Value SourceName,ann -Encoding Ascii -Force")
@@ -76,7 +81,7 @@ def test_a_run_cleans_up_behind_itself() -> None:
 
 
 def test_names_beyond_ascii_are_written_as_unicode() -> None:
-    assert "-Encoding Unicode" in str(MIGRATION.run([pair("jürgen")], "new")[0].effect)
+    assert "-Encoding Unicode" in str(MIGRATION.run(batch(pair("jürgen")))[0].effect)
 
 
 def test_a_container_is_named_from_the_top() -> None:

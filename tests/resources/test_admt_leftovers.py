@@ -58,3 +58,11 @@ def test_each_file_is_removed_and_then_forgotten() -> None:
 def test_files_on_another_host_are_not_its_own() -> None:
     facts = tuple({"key": key, "value": value} for key, value in journal(PATH, host="other").facts(ACCOUNTS).items())
     assert LEFTOVERS.parse(facts).files == ()
+
+
+def test_of_several_hosts_each_is_tidied_up_by_what_runs_on_it() -> None:
+    document = lab(also_admt_hosts=["admt2"], sid_history=False)
+    document["hosts"]["admt2"] = {"domain": "target", "address": "tgt2.target.lab", "member_server": True}
+    kept = journal(PATH, host="admt2")
+    assert added("migrate", kept, graph(document)) == set()
+    assert added("complete", kept, graph(document)) == {Leftovers(host="admt2", domain="source").key}

@@ -41,6 +41,7 @@ RESTRICT = rf"win.registry/admt/{LSA}/RestrictAnonymous"
 EXPORT = rf"win.registry/source-pdc/{LSA}/AllowPasswordExport"
 RESTART = "win.restart/source-pdc"
 SERVICE = "win.service/source-pdc/PesSvc"
+CANARY = "ad.canary/source/all"
 ACCOUNTS = "ad.accounts/source/OU=Staff,DC=source,DC=lab"
 
 PREPARED = frozenset({"prepare", "migrate"})
@@ -74,7 +75,8 @@ EDGES: dict[Key, list[Key]] = {
     EXPORT: [*READY, PES, IMPORT, *TARGET_SIDE],
     RESTART: [TCPIP, PPL, PES, EXPORT],
     SERVICE: [RESTART, PES, EXPORT],
-    ACCOUNTS: [*READY, IMPORT, *TARGET_SIDE, RESTART, SERVICE],
+    CANARY: [*READY, IMPORT, *TARGET_SIDE, RESTART, SERVICE],
+    ACCOUNTS: [*READY, IMPORT, *TARGET_SIDE, RESTART, SERVICE, CANARY],
 }
 """The example, in order; each resource with what it directly requires."""
 
@@ -102,6 +104,7 @@ TABLE = [
     ("Everyone in Pre-Windows 2000 Compatible Access", EVERYONE, MIGRATING),
     ("Anonymous Logon in Pre-Windows 2000 Compatible Access", ANONYMOUS, MIGRATING),
     ("RestrictAnonymous", RESTRICT, MIGRATING),
+    ("throw-away account", CANARY, MIGRATING),
     ("accounts", ACCOUNTS, MIGRATING),
 ]
 
@@ -120,8 +123,15 @@ def laws(found: Graph) -> None:
     assert list(found.sequence) == keys(found), "the article is written down in an order that works"
     assert all(because and because != After(key="x").because for _, _, because in found.edges())
     accounts = [key for key in keys(found) if key.startswith("ad.accounts/")]
+    later = {key for key in keys(found) if key.startswith(("ad.memberships/", "ad.sid_history_removal/"))}
     for key in accounts:
-        assert required(found, key) == set(keys(found)) - set(accounts), "accounts come last, after everything"
+        assert required(found, key) - set(accounts) == set(keys(found)) - set(accounts) - later, (
+            "accounts come last, after everything but what is made of them"
+        )
+    weak = {need.key for key in accounts for need in found.needs[key] if not need.must}
+    assert weak == set(accounts[:-1]), "one population after the other, and none waits for all of another"
+    canaries = {key for key in keys(found) if key.startswith("ad.canary/")}
+    assert all(required(found, key) == set(keys(found)) - canaries - set(accounts) - later for key in canaries)
     export = next((key for key in keys(found) if key.endswith("/AllowPasswordExport")), None)
     if export is None:
         assert not any("pes" in key.lower() for key in keys(found))
@@ -129,7 +139,7 @@ def laws(found: Graph) -> None:
     assert found[export].during == MIGRATING
     service = next(key for key in keys(found) if key.startswith("win.service/"))
     restarts = {key for key in keys(found) if found[key].barrier}
-    assert required(found, export) == set(keys(found)) - {export, service, *restarts, *accounts}
+    assert required(found, export) == set(keys(found)) - {export, service, *restarts, *canaries, *accounts, *later}
     assert restarts <= required(found, service)
     assert export in required(found, f"win.restart/{export.split('/')[1]}")
 
@@ -253,7 +263,7 @@ def test_forward_what_weakens_comes_after_all_that_does_not_need_it() -> None:
 
 def test_accounts_stay_and_everything_else_but_the_import_goes_back() -> None:
     found = graph(lab())
-    assert {key for key in keys(found) if not found[key].temporary} == {ACCOUNTS, IMPORT, RESTART}
+    assert {key for key in keys(found) if not found[key].temporary} == {ACCOUNTS, CANARY, IMPORT, RESTART}
     assert found[ACCOUNTS].restores is False
 
 
@@ -281,7 +291,8 @@ def test_key_password_stays_a_reference() -> None:
 
 def test_without_passwords_there_is_nothing_of_pes_and_no_export_setting() -> None:
     found = graph(lab(passwords=None))
-    assert keys(found) == [*READY, RESTART, ACCOUNTS]
+    assert keys(found) == [*READY, RESTART, CANARY, ACCOUNTS]
+    assert fields(found, CANARY)["passwords"] is False
     assert fields(found, ACCOUNTS)["passwords"] is False
     assert RESTART in required(found, ACCOUNTS)
     laws(found)
@@ -316,10 +327,43 @@ def test_trust_that_is_kept_is_wanted_in_every_phase() -> None:
 
 
 def test_without_accounts_everything_is_prepared_all_the_same() -> None:
-    assert keys(graph(lab(accounts=[]))) == [key for key in EDGES if key not in (ACCOUNTS, ACCESS_OU)]
+    assert keys(graph(lab(accounts=[]))) == [key for key in EDGES if key not in (CANARY, ACCOUNTS, ACCESS_OU)]
 
 
 # What can be chosen.
+
+
+def test_canary_takes_the_way_of_the_first_users_that_are_migrated_now() -> None:
+    waves = [{"name": "later", "phase": "prepare"}, {"name": "now"}]
+    groups = {"of": "groups", "from": "OU=Groups,DC=source,DC=lab", "into": INTO, "wave": "now"}
+    later = {"from": "OU=Board,DC=source,DC=lab", "into": INTO, "wave": "later"}
+    now = {"into": "OU=Sales,DC=target,DC=lab", "leave_out": ["info"], "wave": "now"}
+    found = graph(lab(waves=waves, accounts=[groups, later, now]))
+    canary = fields(found, CANARY)
+    assert (canary["base"], canary["into"]) == ("CN=Users,DC=source,DC=lab", "OU=Sales,DC=target,DC=lab")
+    assert canary["leave_out"] == ("info",)
+    assert canary["booted"] == ("admt", "source-pdc")
+
+
+def test_canary_has_containers_of_its_own_where_they_are_given_with_rights_in_them() -> None:
+    found = graph(lab(canary={"in": "OU=Lab,DC=source,DC=lab", "into": "OU=Lab,DC=target,DC=lab"}))
+    canary = fields(found, CANARY)
+    assert (canary["base"], canary["into"]) == ("OU=Lab,DC=source,DC=lab", "OU=Lab,DC=target,DC=lab")
+    assert rf"ad.access/target/OU=Lab,DC=target,DC=lab/{OPERATOR}" in required(found, CANARY)
+    laws(found)
+
+
+@pytest.mark.parametrize(
+    "change", [{"canary": "off"}, {"accounts": [{"of": "groups", "into": INTO}]}], ids=["off", "no users"]
+)
+def test_without_users_or_where_it_is_off_there_is_no_canary(change: dict[str, Any]) -> None:
+    found = graph(lab(**change))
+    assert CANARY not in keys(found)
+
+
+def test_canary_waits_where_no_wave_of_users_is_migrated_yet() -> None:
+    waves = [{"name": "all", "phase": "prepare"}]
+    assert graph(lab(waves=waves))[CANARY].during == frozenset()
 
 
 def test_key_made_on_another_host_is_imported_on_the_admt_host() -> None:
@@ -390,6 +434,45 @@ def test_rights_on_groups_are_granted_only_where_groups_come_along() -> None:
     assert ["group" in granted for granted in of.values()] == [True, False]
 
 
+MEMBERSHIPS = "ad.memberships/source/migrated groups"
+
+
+def test_memberships_come_last_and_what_failed_before_does_not_hold_them_up() -> None:
+    users = {"from": "OU=Staff,DC=source,DC=lab", "into": INTO}
+    groups = {"from": "OU=Teams,DC=source,DC=lab", "of": "groups", "into": INTO}
+    found = graph(lab(accounts=[users, groups]))
+    accounts = [key for key in keys(found) if key.startswith("ad.accounts/")]
+    assert [need.key for need in found.needs[MEMBERSHIPS]] == accounts
+    assert not any(need.must for need in found.needs[MEMBERSHIPS])
+    assert keys(found)[-1] == MEMBERSHIPS
+    of = fields(found, MEMBERSHIPS)
+    assert (of["base"], of["target"], found[MEMBERSHIPS].during) == ("DC=source,DC=lab", "target", MIGRATING)
+    laws(found)
+
+
+@pytest.mark.parametrize(
+    ("population", "said", "there"),
+    [({"of": "groups"}, {}, True), ({"groups": True}, {}, True), ({}, {}, False), ({"of": "groups"}, {"memberships": False}, False)],
+)  # fmt: skip
+def test_memberships_are_fixed_where_groups_are_migrated(
+    population: dict[str, Any], said: dict[str, Any], there: bool
+) -> None:
+    one = {"from": "OU=Staff,DC=source,DC=lab", "into": INTO, **population}
+    assert (MEMBERSHIPS in keys(graph(lab(accounts=[one], **said)))) is there
+
+
+def test_sid_history_is_removed_only_when_that_is_declared_and_everything_is_complete() -> None:
+    removal = "ad.sid_history_removal/source/target"
+    assert removal not in keys(graph(lab()))
+    found = graph(lab(cleanup=["sid_history"]))
+    assert found[removal].during == {"complete"}
+    assert found[removal].approved == frozenset()
+    assert fields(found, removal)["host"] == "admt"
+    assert found.needs[removal] == ()
+    assert not any(need.key == removal for key in keys(found) for need in found.needs[key]), "nothing waits for it"
+    laws(found)
+
+
 def test_key_file_in_the_root_of_a_drive_needs_no_directory() -> None:
     found = graph(lab(passwords=passwords(key_file=r"D:\source.pes")))
     assert not any(key.startswith("win.directory/") for key in keys(found))
@@ -429,16 +512,6 @@ def test_every_resource_knows_where_in_the_file_it_comes_from() -> None:
     [
         ({"admt": {"installer": r"C:\a.exe", "arguments": ["{nothing}"]}}, ("migration", "admt"), "{nothing}"),
         ({"passwords": passwords(key_file=r"C:\PES\source.key")}, ("migration", "passwords", "key_file"), "pes.key"),
-        (
-            {"accounts": [{"from": "OU=Staff,DC=source,DC=lab", "into": "DC=target,DC=lab"}]},
-            ("migration", "accounts", 0),
-            "head of a domain",
-        ),
-        (
-            {"accounts": [{"from": "OU=Staff,DC=source,DC=lab", "into": INTO, "filter": "cn=x"}]},
-            ("migration", "accounts", 0),
-            "filter",
-        ),
     ],
 )
 def test_what_a_kind_refuses_is_told_at_the_place_in_the_migration(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from reconciler.lab.admt.errors import RunRefused
 from reconciler.lab.admt.keyfile import EncryptionKey
@@ -15,7 +15,8 @@ from reconciler.lab.admt.secret_store import read_secret, store_secret
 if TYPE_CHECKING:
     from reconciler.lab.windows.machine import Machine
 
-FILE = r"C:\Windows\ADMT\Data\ADMT.json"
+Kind = Literal["user", "group", "computer"]
+FILE = r"C:\Windows\ADMT\Data\ADMT.jsonl"
 
 _in_use: set[Machine] = set()
 
@@ -24,7 +25,7 @@ _in_use: set[Machine] = set()
 class Migrated:
     """One object that was migrated, by the SIDs of both sides."""
 
-    kind: Literal["user", "group"]
+    kind: Kind
     source_domain: str
     source_sid: str
     source_name: str
@@ -47,16 +48,19 @@ class Task:
 
 
 class Database:
-    """The migration database of one host; ``save`` writes it back."""
+    """The migration database of one host: one JSON line per object and per task, written at once, as SQL Server does."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         item = machine.files.item(FILE)
-        stored = json.loads(item.content) if item is not None and item.content else {}
-        self._objects = {
-            (row["source_domain"], row["source_sid"]): Migrated(**row) for row in stored.get("objects", ())
-        }
-        self.tasks = [Task(**row) for row in stored.get("tasks", ())]
+        self._objects: dict[tuple[str, str], Migrated] = {}
+        self.tasks: list[Task] = []
+        for line in (item.content or b"").decode("utf-8").splitlines() if item is not None else ():
+            row = json.loads(line)
+            if "task" in row:
+                self.tasks.append(Task(**row["task"]))
+            else:
+                self._keep(Migrated(**row["object"]))
 
     def find(self, source_domain: str, source_sid: str) -> Migrated | None:
         """Return what became of a source object, or None if it was never migrated."""
@@ -64,24 +68,24 @@ class Database:
 
     def add(self, migrated: Migrated) -> None:
         """Remember a migrated object; a later migration of the same object wins."""
-        self._objects[migrated.source_domain.upper(), migrated.source_sid] = migrated
+        if self.find(migrated.source_domain, migrated.source_sid) != migrated:
+            self._keep(migrated)
+            self._write({"object": asdict(migrated)})
 
     def finish(self, task: Task) -> None:
-        """Remember a run and write everything."""
+        """Remember a run."""
         self.tasks.append(task)
-        self.save()
+        self._write({"task": asdict(task)})
 
     def next_task(self) -> int:
         """Return the number of the next run."""
         return self.tasks[-1].number + 1 if self.tasks else 1
 
-    def save(self) -> None:
-        """Write the database."""
-        rows = {
-            "objects": [asdict(row) for row in self._objects.values()],
-            "tasks": [asdict(task) for task in self.tasks],
-        }
-        self._machine.files.write(FILE, json.dumps(rows).encode("utf-8"), parents=True)
+    def _keep(self, migrated: Migrated) -> None:
+        self._objects[migrated.source_domain.upper(), migrated.source_sid] = migrated
+
+    def _write(self, row: dict[str, Any]) -> None:
+        self._machine.files.append(FILE, json.dumps(row).encode("utf-8") + b"\n", parents=True)
 
 
 @contextmanager

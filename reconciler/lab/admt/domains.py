@@ -46,7 +46,7 @@ def host_named(machine: Machine, name: str) -> Machine | None:
 def domain_named(machine: Machine, name: str) -> Machine | None:
     """Return the controller of a domain whether it answers or not, or None for a domain nobody knows."""
     for host in (machine, *machine.peers.values()):
-        if is_domain(host.facts, name):
+        if host.is_controller and is_domain(host.facts, name):
             return host
     return None
 

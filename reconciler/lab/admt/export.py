@@ -24,13 +24,14 @@ PRE_WINDOWS_2000 = "S-1-5-32-554"
 ANONYMOUS = frozenset({"S-1-1-0", "S-1-5-7"})  # Everyone and Anonymous Logon
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Export:
     """A session with a password export server."""
 
     server: Machine
     source: Side
     target: Side
+    _let_in: bool | None = None  # by the target, when it was first asked: PES opens its session with it once [K]
 
     async def copy(self, source_dn: str, target_dn: str, *, must_change: bool) -> None:
         """Copy one password; nobody sees it.
@@ -40,7 +41,9 @@ class Export:
         """
         if not _answers(self.server):
             raise CopyRefused(TEXT[RPC_UNAVAILABLE])  # row 5, and a service stopped in the middle of a run
-        if self._is_anonymous() and not await _lets_anonymous_in(self.target):
+        if self._let_in is None:
+            self._let_in = not self._is_anonymous() or await _lets_anonymous_in(self.target)
+        if not self._let_in:
             raise CopyRefused(TEXT[ACCESS_DENIED])  # row 4
         try:
             nt_hash, supplemental = await self.source.remote.read_secrets(source_dn)

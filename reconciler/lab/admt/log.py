@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 LOGS = r"C:\Windows\ADMT\Logs"
 CURRENT = LOGS + r"\Migration.log"
+AGENTS = LOGS + r"\Agents"
 PASSWORDS = LOGS + r"\Passwords.txt"
 
 _KEPT = 20

@@ -1,32 +1,41 @@
-"""One run of ``admt user``, ``group`` or ``password`` from its command line to the last line of its log."""
+"""One run of ``admt user``, ``group``, ``computer`` or ``password`` from its command line to the last line of its log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from reconciler.lab.admt.computers import dispatch_agents, migrate_computer
 from reconciler.lab.admt.database import Database, Task, exclusive
 from reconciler.lab.admt.domains import Side, container, disconnect
 from reconciler.lab.admt.errors import AccountRefused, RunRefused, UsageRefused, reason
 from reconciler.lab.admt.export import open_export
-from reconciler.lab.admt.groups import gather_members, join_groups, migrate_group, migrate_groups_of
+from reconciler.lab.admt.groups import migrate_group, migrate_groups_of
 from reconciler.lab.admt.include_file import Included, decode
-from reconciler.lab.admt.include_file import parse as parse_include_file
 from reconciler.lab.admt.log import CURRENT, MigrationLog, read_log
-from reconciler.lab.admt.names import NEEDED, USER_ATTRIBUTES, first_rdn, object_sid
+from reconciler.lab.admt.members import migrate_members_of
+from reconciler.lab.admt.membership import gather_members, join_groups
+from reconciler.lab.admt.names import expected_sam, first_rdn, object_sid
 from reconciler.lab.admt.options import Options
 from reconciler.lab.admt.options import parse as parse_options
 from reconciler.lab.admt.preconditions import check_sid_history, local_group, open_domains
-from reconciler.lab.admt.run import GROUPS, USERS, Run
+from reconciler.lab.admt.run import AT_ONCE, Run
+from reconciler.lab.admt.selecting import included, reader, selected
 from reconciler.lab.admt.users import copy_password, migrate_user
 from reconciler.lab.windows.contract import DirectoryRefused, Entry, Process
-from reconciler.lab.windows.files import DriveNotFound, NoSuchPath, normal
 
 if TYPE_CHECKING:
     from reconciler.lab.windows.machine import Machine
 
-_SAVE_EVERY = 25
+CRASHES = r"C:\LabFaults\admt-crash.txt"
+"""A fault of this lab: the program dies when it comes to an account whose name stands in this file, one per line."""
+ACCESS_VIOLATION = -1073741819  # 0xC0000005 as a signed exit code
+
+
+class Crashed(Exception):
+    """The program is gone; whatever it did stays done, and it wrote nothing more."""
+
+
 _NOT_SIMULATED = ("TRANSLATEROAMINGPROFILE", "UPDATEUSERRIGHTS", "UPDATEGROUPRIGHTS", "MIGRATESERVICEACCOUNTS")
 
 
@@ -36,22 +45,22 @@ async def migrate(process: Process, verb: str) -> int:
     The exit code of the real tool is documented nowhere; nobody may rely on this one.
     """
     machine: Machine = process.machine
-    read = _reader(machine, process.directory)
+    read = reader(machine, process.directory)
     try:
         options = parse_options(verb, process.arguments[1:], read)
-        included = _included(options, read)
+        items = included(options, read)
     except UsageRefused as refusal:
         process.err(str(refusal))
         return 1
     try:
         with exclusive(machine):
-            return await _logged(process, options, included)
+            return await _logged(process, options, items)
     except RunRefused as refusal:  # somebody else runs, so the log is theirs
         process.err(refusal.text)
         return 1
 
 
-async def _logged(process: Process, options: Options, included: list[Included] | None) -> int:
+async def _logged(process: Process, options: Options, items: list[Included] | None) -> int:
     machine: Machine = process.machine
     started = machine.clock()
     log = MigrationLog(machine)
@@ -60,12 +69,15 @@ async def _logged(process: Process, options: Options, included: list[Included] |
     log.line(f"Source domain: {options.text('SOURCEDOMAIN')}  Target domain: {options.text('TARGETDOMAIN')}")
     run: Run | None = None
     completed = False
+    crashed = False
     sides: tuple[Side, ...] = ()
     try:
         sides = source, target = await open_domains(machine, process.logon, options)
         run = await _start(machine, options, log, Run(machine, options, log, database, source, target))
-        await _work(run, included)
+        await _work(run, items)
         completed = True
+    except Crashed:
+        crashed = True
     except RunRefused as refusal:
         log.error(refusal.number, refusal.text)
         process.err(refusal.text)
@@ -73,9 +85,10 @@ async def _logged(process: Process, options: Options, included: list[Included] |
         log.error(9803, f"The migration was interrupted. {reason(error)}")
         process.err(f"The migration was interrupted. {reason(error)}")
     finally:
-        database.save()
         for side in sides:
             await disconnect(side)
+    if crashed:
+        return ACCESS_VIOLATION
     log.line("Operation completed." if completed else "Operation failed.")
     _finish(machine, options, database, log, run, started)
     if run is not None:
@@ -92,7 +105,8 @@ async def _start(machine: Machine, options: Options, log: MigrationLog, run: Run
         run.local_group = await local_group(run.source)
     run.source_base = await _container(run.source, options.text("SOURCEOU"))
     run.target_base = await _container(run.target, options.text("TARGETOU"))
-    if options.verb == "password" or options.words("PASSWORDOPTION", "COMPLEX")[0] == "COPY":
+    copies = options.verb == "user" and options.words("PASSWORDOPTION", "COMPLEX")[0] == "COPY"
+    if options.verb == "password" or copies:
         run.export = open_export(machine, options.text("PASSWORDSERVER"), run.source, run.target)
     for name in _NOT_SIMULATED:
         if options.yes(name):
@@ -100,28 +114,42 @@ async def _start(machine: Machine, options: Options, log: MigrationLog, run: Run
     return run
 
 
-async def _work(run: Run, included: list[Included] | None) -> None:
-    where = GROUPS if run.options.verb == "group" else USERS
-    rows = await _selected(run, included, where)
+async def _work(run: Run, items: list[Included] | None) -> None:
     done: list[Entry] = []
-    for count, (item, source) in enumerate(rows, start=1):
-        try:
-            await _one(run, item, source)
-        except AccountRefused as refusal:
-            run.log.error(9810, str(refusal))
-        else:
-            done.append(source)
-        if count % _SAVE_EVERY == 0:
-            run.database.save()
-    if run.options.verb == "password":
+    chosen = await selected(run, items)
+    deadly = _deadly(run.machine)
+    for start in range(0, len(chosen), AT_ONCE):
+        part = chosen[start : start + AT_ONCE]
+        await run.expect(expected_sam(item, source) for item, source in part)
+        if run.local_group:
+            await run.source.directory.forget_members(run.local_group)
+        for item, source in part:
+            if (source.text("sAMAccountName") or "").lower() in deadly:
+                raise Crashed
+            try:
+                await _one(run, item, source)
+            except AccountRefused as refusal:
+                run.log.error(9810, str(refusal))
+            else:
+                done.append(source)
+    if run.options.verb == "computer":
+        dispatch_agents(run, done)
+    if run.options.verb in ("password", "computer"):
         return
+    if run.options.yes("MIGRATEMEMBERS"):
+        done += await migrate_members_of(run, done)
     if run.options.yes("MIGRATEGROUPS"):
         await migrate_groups_of(run, done)
     if run.options.yes("FIXGROUPMEMBERSHIP", default=True):
+        await join_groups(run, done)
         for source in done:
-            await join_groups(run, source, run.options.verb)
-            if run.options.verb == "group":
+            if b"group" in source.all("objectClass"):
                 await gather_members(run, source)
+
+
+def _deadly(machine: Machine) -> set[str]:
+    item = machine.files.item(CRASHES)
+    return set(decode(item.content).lower().split("\r\n")) - {""} if item is not None and item.content else set()
 
 
 async def _one(run: Run, item: Included, source: Entry) -> None:
@@ -129,6 +157,8 @@ async def _one(run: Run, item: Included, source: Entry) -> None:
         await migrate_user(run, item, source)
     elif run.options.verb == "group":
         await migrate_group(run, item, source)
+    elif run.options.verb == "computer":
+        await migrate_computer(run, item, source)
     else:
         await _password_only(run, source)
 
@@ -139,59 +169,6 @@ async def _password_only(run: Run, source: Entry) -> None:
         raise AccountRefused(f"{first_rdn(source.dn)}: the account has not been migrated.")
     await copy_password(run, source, await run.target_entry(dn), generated=False)
     run.succeeded += 1
-
-
-async def _selected(run: Run, included: list[Included] | None, where: str) -> list[tuple[Included, Entry]]:
-    """Return what to migrate; names that mean nothing, or too much, become errors in the log."""
-    if included is None:
-        scope: Literal["one", "sub"] = "sub" if "RECURSE" in run.options.words("INCLUDEDOMAIN", "") else "one"
-        everything = await run.source.remote.search(run.source_base, scope, where, (*NEEDED, *USER_ATTRIBUTES))
-        chosen = [(Included(row.text("sAMAccountName") or ""), row) for row in everything]
-    else:
-        chosen = []
-        for item in included:
-            rows = await run.sources(item, where)
-            if len(rows) == 1:
-                chosen.append((item, rows[0]))
-            else:
-                problem = "could not be found" if not rows else "is not unique"
-                run.log.error(9814, f"The object '{item.source}' {problem} in the source domain.")
-    excluded = _excluded(run)
-    return [(item, row) for item, row in chosen if not _names_of(row) & excluded]
-
-
-def _excluded(run: Run) -> set[str]:
-    names = [name.lower() for name in run.options.excluded]
-    if run.options.text("EXCLUDEFILE"):
-        text = _reader(run.machine, "C:\\")(run.options.text("EXCLUDEFILE"))
-        names += [item.source.lower() for item in parse_include_file(text)]
-    return set(names)
-
-
-def _names_of(entry: Entry) -> set[str]:
-    rdn = first_rdn(entry.dn).lower()
-    return {(entry.text("sAMAccountName") or "").lower(), rdn, rdn[3:]}
-
-
-def _included(options: Options, read: Callable[[str], str]) -> list[Included] | None:
-    """Return the names to migrate, or None for everything in the source OU."""
-    if "EXCLUDEFILE" in options.given:
-        parse_include_file(read(options.text("EXCLUDEFILE")))
-    if options.names:
-        return [Included(name) for name in options.names]
-    if "INCLUDEFILE" in options.given:
-        return parse_include_file(read(options.text("INCLUDEFILE")))
-    return None
-
-
-def _reader(machine: Machine, directory: str) -> Callable[[str], str]:
-    def read(path: str) -> str:
-        try:
-            return decode(machine.files.read(normal(path, directory)))
-        except (NoSuchPath, DriveNotFound, IsADirectoryError):
-            raise UsageRefused(f"The file '{path}' could not be opened.") from None
-
-    return read
 
 
 async def _container(side: Side, path: str) -> str:

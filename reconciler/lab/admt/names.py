@@ -22,8 +22,10 @@ _KEPT_FLAGS = DONT_EXPIRE_PASSWORD | SMARTCARD_REQUIRED | 0x100000 | 0x400000
 # objectGUID, objectSid, pwdLastSet, member, manager, managedBy, legacyExchangeDN ... [peters.com, facts 1.9]
 USER_ATTRIBUTES = (
     "accountExpires",
+    "businessCategory",
     "c",
     "co",
+    "codePage",
     "comment",
     "company",
     "countryCode",
@@ -47,6 +49,12 @@ USER_ATTRIBUTES = (
     "logonHours",
     "middleName",
     "mobile",
+    "otherFacsimileTelephoneNumber",
+    "otherHomePhone",
+    "otherIpPhone",
+    "otherMobile",
+    "otherPager",
+    "otherTelephone",
     "pager",
     "personalTitle",
     "physicalDeliveryOfficeName",
@@ -59,14 +67,18 @@ USER_ATTRIBUTES = (
     "scriptPath",
     "sn",
     "st",
-    "streetAddress",
     "street",
+    "streetAddress",
     "telephoneNumber",
     "title",
+    "url",
+    "userParameters",
     "userWorkstations",
     "wWWHomePage",
 )
 GROUP_ATTRIBUTES = ("description", "displayName", "info")
+# The machine itself writes its DNS name, service names and operating system when it has joined. [K]
+COMPUTER_ATTRIBUTES = ("description", "displayName", "info", "location")
 NEEDED = (
     "objectSid",
     "objectClass",
@@ -76,6 +88,8 @@ NEEDED = (
     "groupType",
     "isCriticalSystemObject",
     "member",
+    "memberOf",
+    "dNSHostName",
 )
 
 _ILLEGAL = re.compile(r'["*+,/:;<=>?\[\\\]|]')
@@ -111,15 +125,19 @@ def target_names(included: Included, source: Entry, target: DomainFacts) -> Targ
         AccountRefused: The include file asks for an RDN that is none.
     """
     source_sam = source.text("sAMAccountName") or ""
+    sam = expected_sam(included, source)
     if included.name:
-        base = sanitised(included.name)
-        return TargetNames(f"CN={escape_rdn(included.name)}", base, f"{base}@{target.dns}")
+        return TargetNames(f"CN={escape_rdn(included.name)}", sam, f"{sam}@{target.dns}")
     if included.rdn and not re.match(r"CN=.", included.rdn, re.IGNORECASE):
         raise AccountRefused(f"The relative distinguished name '{included.rdn}' is not valid.")
-    sam = sanitised(included.sam or source_sam)
     prefix, at, suffix = (included.upn or (source.text("userPrincipalName") or "").partition("@")[0]).rpartition("@")
     upn = f"{sanitised(prefix)}@{suffix}" if at else f"{sanitised(suffix or source_sam)}@{target.dns}"
     return TargetNames(included.rdn or first_rdn(source.dn), sam, upn)
+
+
+def expected_sam(included: Included, source: Entry) -> str:
+    """Return the SAM account name that an object is to have."""
+    return sanitised(included.name or included.sam or source.text("sAMAccountName") or "")
 
 
 def escape_rdn(value: str) -> str:

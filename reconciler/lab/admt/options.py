@@ -70,11 +70,26 @@ _VERBS: Mapping[str, Mapping[str, _Option]] = {
         ("UPDATEGROUPRIGHTS", "UGR", _YES_NO),
         ("MIGRATEMEMBERS", "MMB", _YES_NO),
     ),
+    # Names and values of these are background knowledge; only the migration of the account itself is simulated. [K]
+    "computer": _table(
+        *_COMMON,
+        ("CONFLICTOPTIONS", "CO", r"IGNORE|MERGE(\+MOVEMERGEDACCOUNTS)?"),
+        ("COMPUTERPROPERTIESTOEXCLUDE", "CX"),
+        ("TRANSLATIONOPTION", "TOT", r"REPLACE|ADD|REMOVE"),
+        ("TRANSLATEFILESANDFOLDERS", "TFF", _YES_NO),
+        ("TRANSLATELOCALGROUPS", "TLG", _YES_NO),
+        ("TRANSLATEPRINTERS", "TPS", _YES_NO),
+        ("TRANSLATEREGISTRY", "TRG", _YES_NO),
+        ("TRANSLATESHARES", "TSH", _YES_NO),
+        ("TRANSLATEUSERPROFILES", "TUP", _YES_NO),
+        ("TRANSLATEUSERRIGHTS", "TUR", _YES_NO),
+        ("RESTARTDELAY", "RDL", r"\d{1,3}"),
+    ),
     "password": _table(*_COMMON, ("PASSWORDSERVER", "PS"), ("PASSWORDFILE", "PF")),
 }
 _INCLUDES = ("INCLUDENAME", "INCLUDEFILE", "INCLUDEDOMAIN")
 _LISTS = ("INCLUDENAME", "EXCLUDENAME")
-_SECTIONS = {"user": "User", "group": "Group", "password": "Password"}
+_SECTIONS = {"user": "User", "group": "Group", "computer": "Computer", "password": "Password"}
 
 
 @dataclass(frozen=True, slots=True)

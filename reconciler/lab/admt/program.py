@@ -28,7 +28,7 @@ async def admt(process: Process) -> int:
     arguments = list(process.arguments)
     verb = arguments[0].lower() if arguments else "/?"
     if verb in _HELP:
-        for line in (_BANNER, "", "admt user | group | password | key | task  [options]", "admt <verb> /?"):
+        for line in (_BANNER, "", "admt user | group | computer | password | key | task  [options]", "admt <verb> /?"):
             process.out(line)
         return 0
     if not process.logon.is_administrator:

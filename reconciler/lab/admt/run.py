@@ -1,18 +1,18 @@
-"""What the steps of one migration share: both domains, the options, the log and the database."""
+"""What the steps of one migration share: both domains, the options, the log, the database, and what was looked up already."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from reconciler.lab.admt.database import Database, Migrated
+from reconciler.lab.admt.database import Database, Kind, Migrated
 from reconciler.lab.admt.domains import Side
 from reconciler.lab.admt.export import Export
-from reconciler.lab.admt.include_file import Included
 from reconciler.lab.admt.log import MigrationLog
-from reconciler.lab.admt.names import NEEDED, USER_ATTRIBUTES, object_sid, unescape_rdn
+from reconciler.lab.admt.names import GROUP_ATTRIBUTES, NEEDED, object_sid
 from reconciler.lab.admt.options import Options
-from reconciler.lab.windows.accounts import escape, escape_bytes, sid_bytes
+from reconciler.lab.windows.accounts import escape, escape_bytes, sid_bytes, sid_text
 from reconciler.lab.windows.contract import Change, Entry
 
 if TYPE_CHECKING:
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 USERS = "(&(objectCategory=person)(objectClass=user)(!(objectClass=computer)))"
 GROUPS = "(objectClass=group)"
+COMPUTERS = "(objectClass=computer)"
+AT_ONCE = 50  # names in one filter: one search per name was a third of a run's time
+_SEEN_IN_TARGET = (*NEEDED, "sIDHistory")
+# Samba needs a quarter of a second for the members of a group of three thousand.
+_OF_GROUPS = tuple(name for name in (*NEEDED, *GROUP_ATTRIBUTES) if name != "member")
 
 
 @dataclass(slots=True)
@@ -37,63 +42,89 @@ class Run:
     local_group: str = ""  # DN of SOURCE$$$, where SIDs are migrated
     export: Export | None = None
     succeeded: int = 0
-    _target_dns: dict[str, str] = field(default_factory=dict)
+    may_reset: bool = False  # seen in this run
+    _existing: dict[str, Entry | None] = field(default_factory=dict)  # by lower-case SAM account name of the target
+    _target_dns: dict[str, str] = field(default_factory=dict)  # by SID of the target
+    _member_of: dict[str, frozenset[str]] = field(default_factory=dict)  # target DN -> groups, as it was when looked at
+    _groups: dict[str, Entry] = field(default_factory=dict)  # of the source, by DN
 
     @property
     def merges(self) -> bool:
         """True where an object that exists already is merged with, not left alone."""
         return self.options.words("CONFLICTOPTIONS", "IGNORE")[0] == "MERGE"
 
-    def remember(self, kind: str, source: Entry, target: Entry) -> None:
-        """Note a migrated object; it reaches the disk with the log."""
-        self.database.add(
-            Migrated(
-                "group" if kind == "group" else "user",
-                self.source.facts.netbios,
-                object_sid(source),
-                source.text("sAMAccountName") or "",
-                object_sid(target),
-                target.text("sAMAccountName") or "",
-            )
-        )
+    def remember(self, kind: Kind, source: Entry, target: Entry) -> None:
+        """Note a migrated object, on the disk at once."""
+        sid = object_sid(target)
+        self._target_dns[sid] = target.dn
+        self._member_of[target.dn.lower()] = frozenset(one.decode().lower() for one in target.all("memberOf"))
+        names = (source.text("sAMAccountName") or "", target.text("sAMAccountName") or "")
+        self.database.add(Migrated(kind, self.source.facts.netbios, object_sid(source), names[0], sid, names[1]))
 
-    async def sources(self, included: Included, where: str) -> list[Entry]:
-        """Return the source objects that a name means: by SAM account name, else by RDN."""
-        name = included.source
-        rdn = unescape_rdn(name[3:]) if name.lower().startswith("cn=") else name
-        for test in (f"(sAMAccountName={escape(name)})", f"(cn={escape(rdn)})"):
-            rows = await self.source.remote.search(
-                self.source_base, "sub", f"(&{where}{test})", (*NEEDED, *USER_ATTRIBUTES)
-            )
-            if rows:
-                return rows
-        return []
+    def is_known(self, source: Entry, target: Entry) -> bool:
+        """Tell whether a target object is what this source object became, by its SID history or by the database."""
+        if source.all("objectSid")[0] in target.all("sIDHistory"):
+            return True
+        known = self.database.find(self.source.facts.netbios, object_sid(source))
+        return known is not None and known.target_sid == object_sid(target)
+
+    def is_member(self, target_dn: str, group_dn: str) -> bool:
+        """Tell whether an object of this run was in a group of the target when it was looked at."""
+        return group_dn.lower() in self._member_of.get(target_dn.lower(), ())
+
+    async def expect(self, names: Iterable[str]) -> None:
+        """Look up what has these SAM account names in the target, for ``existing`` to use once each."""
+        wanted = {name.lower() for name in names}
+        rows = await self._targets(f"(sAMAccountName={escape(name)})" for name in wanted)
+        found = {(row.text("sAMAccountName") or "").lower(): row for row in rows}
+        self._existing = {name: found.get(name) for name in wanted}
 
     async def existing(self, sam: str) -> Entry | None:
         """Return what has a SAM account name in the target domain."""
-        rows = await self.target.remote.search(
-            self.target.facts.base_dn, "sub", f"(sAMAccountName={escape(sam)})", (*NEEDED, "sIDHistory")
-        )
+        if sam.lower() in self._existing:
+            return self._existing.pop(sam.lower())  # from now on it may be another one: one of this run's own
+        rows = await self._targets([f"(sAMAccountName={escape(sam)})"])
         return rows[0] if rows else None
 
     async def target_entry(self, dn: str) -> Entry:
-        """Return an object that was just created."""
-        return (await self.target.remote.search(dn, "base", "(objectClass=*)", (*NEEDED, "sIDHistory")))[0]
+        """Return an object that is there."""
+        return (await self.target.directory.search(dn, "base", "(objectClass=*)", _SEEN_IN_TARGET))[0]
+
+    async def locate(self, source_sids: Sequence[str]) -> None:
+        """Find where many source objects are now, for ``target_dn`` to know."""
+        domain = self.source.facts.netbios
+        sids = {known.target_sid for sid in source_sids if (known := self.database.find(domain, sid)) is not None}
+        unknown = sorted(sids - set(self._target_dns))
+        for start in range(0, len(unknown), AT_ONCE):
+            tests = (f"(objectSid={escape_bytes(sid_bytes(sid))})" for sid in unknown[start : start + AT_ONCE])
+            where = f"(|{''.join(tests)})"
+            rows = await self.target.directory.search(self.target.facts.base_dn, "sub", where, ("objectSid",))
+            self._target_dns.update({sid_text(row.all("objectSid")[0]): row.dn for row in rows})
 
     async def target_dn(self, source_sid: str, kind: str) -> str | None:
         """Return where a source object is now, or None if it was never migrated or is gone."""
         migrated = self.database.find(self.source.facts.netbios, source_sid)
         if migrated is None or migrated.kind != kind:
             return None
-        if migrated.target_sid not in self._target_dns:
-            where = f"(objectSid={escape_bytes(sid_bytes(migrated.target_sid))})"
-            rows = await self.target.directory.search(self.target.facts.base_dn, "sub", where, ("objectSid",))
+        await self.locate([source_sid])
+        return self._target_dns.get(migrated.target_sid)
+
+    async def source_group(self, dn: str) -> Entry | None:
+        """Return a group of the source without its members; it is read once in a run."""
+        if dn not in self._groups:
+            rows = await self.source.remote.search(dn, "base", GROUPS, _OF_GROUPS)
             if not rows:
                 return None
-            self._target_dns[migrated.target_sid] = rows[0].dn
-        return self._target_dns[migrated.target_sid]
+            self._groups[dn] = rows[0]
+        return self._groups[dn]
 
     async def replace(self, dn: str, **values: str) -> None:
         """Set text attributes of a target object with the caller's own rights."""
         changes = [Change(name, "replace", (value.encode("utf-8"),)) for name, value in values.items()]
         await self.target.remote.modify(dn, changes)
+
+    async def _targets(self, tests: Iterable[str]) -> list[Entry]:
+        joined = "".join(tests)
+        if not joined:
+            return []
+        return await self.target.remote.search(self.target.facts.base_dn, "sub", f"(|{joined})", _SEEN_IN_TARGET)

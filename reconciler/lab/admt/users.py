@@ -10,6 +10,7 @@ from typing import Any
 from reconciler.lab.admt.errors import AccountRefused, CopyRefused, reason
 from reconciler.lab.admt.include_file import Included
 from reconciler.lab.admt.log import PASSWORDS, append_passwords
+from reconciler.lab.admt.merging import create, merge
 from reconciler.lab.admt.names import (
     DISABLED,
     USER_ATTRIBUTES,
@@ -21,7 +22,6 @@ from reconciler.lab.admt.names import (
     is_built_in,
     is_disabled,
     must_change_password,
-    object_sid,
     target_names,
 )
 from reconciler.lab.admt.run import Run
@@ -65,10 +65,14 @@ async def set_password(run: Run, source: Entry, target: Entry, *, is_new: bool) 
     words = run.options.words("PASSWORDOPTION", "COMPLEX")
     if not is_new and "NOTEXISTING" in words:
         return
-    if is_new or run.export is None:
+    # The first account proves that the caller may reset passwords in this container. After that a password is generated
+    # only where one is needed: hashing it takes longer than everything else about an account.
+    generates = run.export is None or (is_new and not run.may_reset)
+    if generates:
         await _generate(run, source, target)
+        run.may_reset = True
     if run.export is not None:
-        await copy_password(run, source, target, generated=is_new)
+        await copy_password(run, source, target, generated=generates)
 
 
 async def copy_password(run: Run, source: Entry, target: Entry, *, generated: bool) -> None:
@@ -95,16 +99,13 @@ def _may_touch(run: Run, source: Entry, before: Entry) -> bool:
         if b"user" not in before.all("objectClass") or b"computer" in before.all("objectClass"):
             raise AccountRefused(f"{name}: the existing object is of another type and cannot be merged with.")
         return True
-    ours = source.all("objectSid")[0] in before.all("sIDHistory")
-    known = run.database.find(run.source.facts.netbios, object_sid(source))
-    if ours or (known is not None and known.target_sid == object_sid(before)):
+    if run.is_known(source, before):
         run.log.warning(9811, f"{first_rdn(before.dn)} - already exists. The account was not migrated again.")
         return False
     raise AccountRefused(f"{name}: an object with this name already exists in the target domain. It was not migrated.")
 
 
 async def _create(run: Run, names: TargetNames, source: Entry) -> Entry:
-    dn = f"{names.rdn},{run.target_base}"
     attributes = {
         "objectClass": _CLASSES,
         # Enabled only when it has a password.
@@ -112,28 +113,13 @@ async def _create(run: Run, names: TargetNames, source: Entry) -> Entry:
         **as_bytes({"userPrincipalName": names.upn}),
         **copied(source, USER_ATTRIBUTES, run.options.text("USERPROPERTIESTOEXCLUDE")),
     }
-    try:
-        await run.target.remote.add(dn, attributes)
-    except DirectoryRefused as refusal:
-        raise AccountRefused(f"Failed to create {names.rdn}. {reason(refusal)}") from refusal
-    run.log.line(f"{names.rdn} - Created")
-    return await run.target_entry(dn)
+    return await create(run, names.rdn, attributes)
 
 
 async def _merge(run: Run, names: TargetNames, source: Entry, before: Entry) -> Entry:
-    """Bring an existing account up to date; its UPN changes too, as with the real tool. [GIST]
-
-    A deviation: the real tool also renames the object to the source's RDN unless the include file says otherwise.
-    """
+    """Bring an existing account up to date; its RDN and its UPN change too. [GIST]"""
     chosen = copied(source, USER_ATTRIBUTES, run.options.text("USERPROPERTIESTOEXCLUDE"))
-    chosen["userPrincipalName"] = [names.upn.encode("utf-8")]
-    changes = [Change(name, "replace", tuple(values)) for name, values in chosen.items()]
-    try:
-        await run.target.remote.modify(before.dn, changes)
-    except DirectoryRefused as refusal:
-        raise AccountRefused(f"Failed to merge with {first_rdn(before.dn)}. {reason(refusal)}") from refusal
-    run.log.line(f"{first_rdn(before.dn)} - Merged")
-    return await run.target_entry(before.dn)
+    return await merge(run, names.rdn, before, {**chosen, **as_bytes({"userPrincipalName": names.upn})})
 
 
 async def _generate(run: Run, source: Entry, target: Entry) -> None:

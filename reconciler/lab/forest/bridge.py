@@ -122,6 +122,12 @@ class Bridge:
     async def add_sid_history(self, dn: str, sid: str) -> None:
         await self.call("add_sid_history", dn=dn, sid=sid, honoured=self.history_honoured)
 
+    async def remove_sid_history(self, dn: str, sids: Sequence[str]) -> None:
+        await self.call("remove_sid_history", dn=dn, sids=list(sids))
+
+    async def forget_members(self, dn: str) -> None:
+        await self.call("forget_members", dn=dn)
+
     async def honour_history(self, honoured: bool) -> int:
         """Let SIDs from sIDHistory into this domain's tokens, or keep them out; return how many changed."""
         self.history_honoured = honoured

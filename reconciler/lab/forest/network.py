@@ -53,6 +53,8 @@ def busy_ports(settings: LabSettings) -> list[str]:
     """Return every address:port that the lab needs and cannot have."""
     ports = (*PORTS, *(WINRM_PORTS if settings.hosts else ()))
     wanted = [(settings.address(role), port, socket.SOCK_STREAM) for role in ROLES for port in ports]
+    if settings.hosts:
+        wanted += [(member.address, port, socket.SOCK_STREAM) for member in settings.members for port in WINRM_PORTS]
     wanted += [(settings.address(role), port, socket.SOCK_DGRAM) for role in ROLES for port in (53, 88, 389, 464)]
     wanted.append((settings.source_address, DNS_DISPATCHER_PORT, socket.SOCK_DGRAM))
     return [

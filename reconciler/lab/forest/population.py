@@ -6,16 +6,25 @@ import secrets
 import string
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import chain, count, islice
+from itertools import chain, count, cycle, islice
 from typing import Any
 
 STAFF = "OU=Staff"
 GROUPS = "OU=Groups"
+WORKSTATIONS = "OU=Workstations"
 MIGRATED = "OU=Migrated"
+GROUPS_PER_LEVEL = 5  # of the nested groups, so many are in each one above them
 PRE_WINDOWS_2000 = "S-1-5-32-554"
 EVERYONE = "S-1-1-0"
 
 GLOBAL, DOMAIN_LOCAL, UNIVERSAL = 0x80000002, 0x80000004, 0x80000008
+SCOPES = (GLOBAL, UNIVERSAL, DOMAIN_LOCAL)  # of nested groups, from the bottom
+DEPARTMENTS = ("Sales", "Engineering", "Finance", "Operations", "Research, Süd", "Support", "Legal", "Personnel")
+SYSTEMS = (
+    ("Windows 10 Pro", "10.0 (19045)"),
+    ("Windows 11 Enterprise", "10.0 (22631)"),
+    ("Windows Server 2019 Standard", "10.0 (17763)"),
+)
 
 GIVEN_NAMES = (
     "Alice", "Bernd", "Chiara", "David", "Elif", "Frida", "Georg", "Hanna", "Ivan", "Jana", "Karim", "Lena",
@@ -37,6 +46,18 @@ class Account:
     surname: str
     password: str = field(repr=False)
     parent: str = STAFF
+    department: str = ""
+    old_keys: bool = False  # nothing but the NT hash, like a password that was set before the domain knew AES
+
+
+@dataclass(frozen=True, slots=True)
+class Computer:
+    """A workstation's account to create; ``name`` is without the dollar sign."""
+
+    name: str
+    operating_system: str
+    version: str
+    parent: str = WORKSTATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,7 @@ class Population:
     units: tuple[str, ...]
     accounts: tuple[Account, ...]
     groups: tuple[Group, ...] = ()
+    computers: tuple[Computer, ...] = ()
     foreign_members: tuple[tuple[str, str], ...] = ()
 
     def document(self) -> dict[str, Any]:
@@ -69,13 +91,22 @@ class Population:
         return asdict(self)
 
 
-def source_population(users: int) -> Population:
-    """Return the source's staff and its groups.
+def source_population(users: int, groups: int = 0, computers: int = 0, units: int = 0) -> Population:
+    """Return the source's staff, its groups and its workstations; what is not a password is the same each time.
 
     The awkward names come first, so that a small lab has them too; they count.
+
+    Args:
+        units: Departments below OU=Staff, among which the numbered staff is spread.
     """
-    accounts = tuple(islice(chain(_awkward_accounts(), _plain_accounts(), _numbered_accounts()), users))
-    return Population(units=(STAFF, GROUPS), accounts=accounts, groups=_groups(accounts))
+    departments = tuple(islice(_departments(), units))
+    accounts = tuple(islice(chain(_awkward_accounts(), _plain_accounts(), _numbered_accounts(departments)), users))
+    return Population(
+        units=(STAFF, GROUPS, *map(_unit, departments), *((WORKSTATIONS,) if computers else ())),
+        accounts=accounts,
+        groups=(*_groups(accounts), *_nested_groups(accounts, groups)),
+        computers=tuple(islice(_computers(), computers)),
+    )
 
 
 def target_population(source: Population, migrator_password: str, *, awkward: bool) -> Population:
@@ -124,9 +155,28 @@ def _plain_accounts() -> Iterator[Account]:
             yield Account(f"{given} {surname}", f"{given}.{surname}".lower(), given, surname, new_password())
 
 
-def _numbered_accounts() -> Iterator[Account]:
+def _numbered_accounts(departments: tuple[str, ...]) -> Iterator[Account]:
     for number in count(1):
-        yield Account(f"Staff {number:06d}", f"staff{number:06d}", "Staff", f"{number:06d}", new_password())
+        department = departments[number % len(departments)] if departments else ""
+        parent = _unit(department) if department else STAFF
+        yield Account(f"Staff {number:06d}", f"staff{number:06d}", "Staff", f"{number:06d}", new_password(), parent,
+                      department, old_keys=True)  # fmt: skip
+
+
+def _departments() -> Iterator[str]:
+    yield from DEPARTMENTS
+    for number in count(len(DEPARTMENTS) + 1):
+        yield f"Department {number:03d}"
+
+
+def _unit(department: str) -> str:
+    return "OU=" + department.replace(",", "\\,") + f",{STAFF}"
+
+
+def _computers() -> Iterator[Computer]:
+    systems = cycle(SYSTEMS)
+    for number in count(1):
+        yield Computer(f"WS{number:05d}", *next(systems))
 
 
 def _groups(accounts: tuple[Account, ...]) -> tuple[Group, ...]:
@@ -139,3 +189,24 @@ def _groups(accounts: tuple[Account, ...]) -> tuple[Group, ...]:
         Group("Projects", "Projects", UNIVERSAL, ("Engineering", "Vertrieb Sued")),
         Group("File Readers", "File Readers", DOMAIN_LOCAL, ("All Staff", "Projects")),
     )
+
+
+def _nested_groups(accounts: tuple[Account, ...], number: int) -> tuple[Group, ...]:
+    """Return teams of staff, five of them in each group above, and so on up to one; every group has staff of its own too.
+
+    Global groups at the bottom, universal ones above them, domain local ones above those: the nesting that AD allows.
+    """
+    names = tuple(account.sam_account_name for account in accounts)
+    leaves = number - number // GROUPS_PER_LEVEL
+    found: list[Group] = []
+    levels: list[int] = []
+    free: list[int] = []  # in no group yet
+    for place in range(number):
+        inner = free[:GROUPS_PER_LEVEL] if place >= leaves else []
+        free = [*free[len(inner) :], place]
+        levels.append(1 + max((levels[one] for one in inner), default=-1))
+        name = f"Team {place + 1:04d}"
+        scope = SCOPES[min(levels[place], len(SCOPES) - 1)]
+        teams = (found[one].sam_account_name for one in inner)
+        found.append(Group(name, name, scope, (*names[place::number], *teams)))
+    return tuple(found)

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ async def provision(settings: LabSettings, forwarder: str, say: Say) -> dict[Rol
         write_private(paths.secret(name), new_password(20))
     _write_certificates(settings)
     write_configuration(settings, forwarder)
-    source = source_population(settings.users)
+    source = source_population(settings.users, settings.groups, settings.computers, settings.units)
     people: dict[Role, Population] = {
         "source": source,
         "target": target_population(source, paths.password("migrator"), awkward=settings.awkward),
@@ -82,6 +83,9 @@ async def _provision_one(settings: LabSettings, role: Role, people: Population) 
         "address": settings.address(role),
         "admin_password": paths.password(f"{role}-admin"),
         "keytab": str(directory / "winrm.keytab"),
+        "members": [{**asdict(one), "password": new_password(40)} for one in settings.members]
+        if role == "target"
+        else [],
         "population": people.document(),
     }
     log = directory / "provision.log"
@@ -105,10 +109,14 @@ def _write_certificates(settings: LabSettings) -> None:
         issued = authority.issue(domain_facts(settings, role, "").controller, settings.address(role))
         write_private(settings.paths.certificate(role), issued.certificate)
         write_private(settings.paths.private_key(role), issued.private_key)
+    for member in settings.members:
+        issued = authority.issue(member.fqdn, member.address)
+        write_private(settings.paths.certificate(member.name), issued.certificate)
+        write_private(settings.paths.private_key(member.name), issued.private_key)
 
 
 def _merge_keytabs(settings: LabSettings) -> None:
-    """Join both controllers' keys: a keytab is a two-byte header and records that do not know of each other."""
+    """Join the keys of the hosts of both domains: a keytab is a two-byte header and records that do not know of each other."""
     records = b""
     for role in ROLES:
         part = (settings.paths.domain(role) / "winrm.keytab").read_bytes()

@@ -11,19 +11,29 @@ import logging
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ldb
 from samba import param
 from samba.auth import system_session
+from samba.crypto import md4_hash_blob
 from samba.dsdb import DS_DOMAIN_FUNCTION_2008_R2
+from samba.ndr import ndr_pack
 from samba.net import Net
 from samba.provision import provision
+from samba.provision.sambadns import ARecord
 from samba.samdb import SamDB
 
 NEVER = -0x8000000000000000
 SERVICE_CLASSES = ("host", "HTTP", "WSMAN")
 BACKEND_BYTES = 1 << 30
+NT_EPOCH_SECONDS = 11644473600
+BYPASS_PASSWORD_HASH = "local_oid:1.3.6.1.4.1.7165.4.3.12:0"
+# Measured: three times as fast as adding without; one process fills a directory that nobody else has open.
+QUICKLY = ["batch_mode:1"]
+IN_ONE_TRANSACTION = 2000
 
 
 def create(order: dict[str, Any]) -> dict[str, Any]:
@@ -36,9 +46,11 @@ def create(order: dict[str, Any]) -> dict[str, Any]:
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    sam = SamDB(url=lp.private_path("sam.ldb"), session_info=system_session(lp), lp=lp)
+    sam = SamDB(url=lp.private_path("sam.ldb"), session_info=system_session(lp), lp=lp, options=QUICKLY)
     principals = _register_services(sam, order)
     dns = _populate(sam, order)
+    for member in order["members"]:
+        principals += _join(sam, member, order["dns"])
     enable_export()
     net = Net(None, lp)
     for principal in principals:
@@ -104,12 +116,16 @@ def _populate(sam: Any, order: dict[str, Any]) -> dict[str, str]:
     for unit in population["units"]:
         sam.add({"dn": f"{unit},{base}", "objectClass": "organizationalUnit"})
     dns: dict[str, str] = {}
-    sam.transaction_start()
-    for account in population["accounts"]:
-        dns[account["sam_account_name"]] = _add_account(sam, account, order["dns"])
-    for group in population["groups"]:
-        dns[group["sam_account_name"]] = _add_group(sam, group, dns)
-    sam.transaction_commit()
+
+    def add_account(one: dict[str, Any]) -> None:
+        dns[one["sam_account_name"]] = _add_account(sam, one, order["dns"])
+
+    def add_group(one: dict[str, Any]) -> None:
+        dns[one["sam_account_name"]] = _add_group(sam, one, dns)
+
+    _in_transactions(sam, population["accounts"], add_account)
+    _in_transactions(sam, population["groups"], add_group)
+    _in_transactions(sam, population["computers"], lambda one: _add_computer(sam, one, order["dns"]))
     for group_sid, member_sid in population["foreign_members"]:
         group = sam.search(f"<SID={group_sid}>", ldb.SCOPE_BASE, attrs=["cn"])[0]
         change = ldb.Message(group.dn)
@@ -118,28 +134,92 @@ def _populate(sam: Any, order: dict[str, Any]) -> dict[str, str]:
     return dns
 
 
+def _in_transactions(sam: Any, rows: Sequence[Any], add: Callable[[Any], None]) -> None:
+    for start in range(0, len(rows), IN_ONE_TRANSACTION):
+        sam.transaction_start()
+        for one in rows[start : start + IN_ONE_TRANSACTION]:
+            add(one)
+        sam.transaction_commit()
+
+
 def _child(sam: Any, parent: str, common_name: str) -> Any:
     dn = ldb.Dn(sam, f"CN=x,{parent},{sam.domain_dn()}")
     dn.set_component(0, "CN", common_name)
     return dn
 
 
-def _add_account(sam: Any, account: dict[str, str], domain: str) -> str:
+def _add_account(sam: Any, account: dict[str, Any], domain: str) -> str:
     dn = _child(sam, account["parent"], account["common_name"])
+    message = {
+        "dn": dn,
+        "objectClass": "user",
+        "sAMAccountName": account["sam_account_name"],
+        "userPrincipalName": f"{account['sam_account_name']}@{domain}",
+        "displayName": account["common_name"],
+        "givenName": account["given_name"],
+        "sn": account["surname"],
+        "userAccountControl": "512",
+    }
+    if account["department"]:
+        message["department"] = account["department"]
+    password = account["password"].encode("utf-16-le")
+    if account["old_keys"]:
+        # The NT hash alone: Samba takes 20 ms to make all the keys of a password, and 1 ms to add an account.
+        now = int((time.time() + NT_EPOCH_SECONDS) * 10_000_000)
+        hashed = {"unicodePwd": md4_hash_blob(password), "pwdLastSet": str(now)}
+        sam.add({**message, **hashed}, controls=[BYPASS_PASSWORD_HASH])
+    else:
+        quote = '"'.encode("utf-16-le")
+        sam.add({**message, "unicodePwd": quote + password + quote})
+    return str(dn)
+
+
+def _add_computer(sam: Any, computer: dict[str, str], domain: str) -> None:
+    name = computer["name"]
+    fqdn = f"{name.lower()}.{domain}"
+    # The service names that a workstation registers when it joins. Nobody knows a password of it: it never joined.
+    services = [f"{service}/{host}" for service in ("HOST", "RestrictedKrbHost", "TERMSRV") for host in (fqdn, name)]
     sam.add(
         {
-            "dn": dn,
-            "objectClass": "user",
-            "sAMAccountName": account["sam_account_name"],
-            "userPrincipalName": f"{account['sam_account_name']}@{domain}",
-            "displayName": account["common_name"],
-            "givenName": account["given_name"],
-            "sn": account["surname"],
-            "userAccountControl": "512",
-            "unicodePwd": f'"{account["password"]}"'.encode("utf-16-le"),
+            "dn": _child(sam, computer["parent"], name),
+            "objectClass": "computer",
+            "sAMAccountName": f"{name}$",
+            "userAccountControl": "4096",
+            "dNSHostName": fqdn,
+            "operatingSystem": computer["operating_system"],
+            "operatingSystemVersion": computer["version"],
+            "servicePrincipalName": services,
         }
     )
-    return str(dn)
+
+
+def _join(sam: Any, member: dict[str, str], domain: str) -> list[str]:
+    """Make the computer account of a member server and its address in DNS; return its exportable principals."""
+    fqdn = f"{member['name']}.{domain}"
+    names = [f"{service}/{fqdn}" for service in SERVICE_CLASSES]
+    quote = '"'.encode("utf-16-le")
+    sam.add(
+        {
+            "dn": f"CN={member['name'].upper()},CN=Computers,{sam.domain_dn()}",
+            "objectClass": "computer",
+            "sAMAccountName": f"{member['name'].upper()}$",
+            "userAccountControl": "4096",
+            "dNSHostName": fqdn,
+            "operatingSystem": "Windows Server 2019 Standard",
+            "operatingSystemVersion": "10.0 (17763)",
+            "servicePrincipalName": names,
+            "unicodePwd": quote + member["password"].encode("utf-16-le") + quote,
+        }
+    )
+    zone = f"DC={domain},CN=MicrosoftDNS,DC=DomainDnsZones,{sam.domain_dn()}"
+    sam.add(
+        {
+            "dn": f"DC={member['name']},{zone}",
+            "objectClass": ["top", "dnsNode"],
+            "dnsRecord": ndr_pack(ARecord(member["address"])),
+        }
+    )
+    return names
 
 
 def _add_group(sam: Any, group: dict[str, Any], dns: dict[str, str]) -> str:

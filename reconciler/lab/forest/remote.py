@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import uuid
 import weakref
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -111,6 +112,7 @@ class LdapsDirectory:
         self._credential = credential
         self._network = network
         self._turn = asyncio.Lock()
+        self._session = uuid.uuid4().hex  # what it may read by replication, it may for as long as it is open
         weakref.finalize(self, connection.strategy.close)  # programs just end; nobody closes their sessions
 
     async def search(
@@ -135,6 +137,9 @@ class LdapsDirectory:
     async def delete(self, dn: str) -> None:
         await self._do(self._connection.delete, dn)
 
+    async def rename(self, dn: str, rdn: str, parent: str) -> None:
+        await self._do(self._connection.modify_dn, dn, rdn, new_superior=parent)
+
     async def token_sids(self) -> frozenset[str]:
         entries = await self.search("", "base", "(objectClass=*)", ["tokenGroups"])
         return frozenset(_sid(packed) for entry in entries for packed in entry.all("tokenGroups"))
@@ -145,18 +150,22 @@ class LdapsDirectory:
             raise DirectoryRefused(INVALID_CREDENTIALS, f"there is no domain {self._credential.domain}")
         nt_hash, supplemental = await self._network.bridges[self.facts.role].call(
             "read_secrets",
+            session=self._session,
             address=self.facts.address,
             controller=self.facts.controller,
-            username=self._credential.username,
-            domain=home.netbios,
-            realm=home.dns,
-            password=self._credential.password,
+            account={
+                "username": self._credential.username,
+                "domain": home.netbios,
+                "realm": home.dns,
+                "password": self._credential.password,
+            },
             dn=dn,
         )
         return b64decode(nt_hash), b64decode(supplemental) if supplemental else None
 
     async def close(self) -> None:
         """End the session."""
+        await self._network.bridges[self.facts.role].call("end_session", session=self._session)
         await asyncio.to_thread(self._connection.unbind)
 
     async def _do(self, operation: Any, *arguments: Any, **options: Any) -> None:

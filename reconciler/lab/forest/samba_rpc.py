@@ -50,32 +50,36 @@ def create_trust(
         server.Close(policy)
 
 
-def replicate_secrets(
-    lp: Any, address: str, controller: str, account: dict[str, str], dn: str
-) -> tuple[bytes, bytes | None] | None:
-    """Read (NT hash, supplementalCredentials) of one account from a controller, None where there is no hash.
+class Replica:
+    """A session with a controller, for reading secrets by replication with somebody's rights.
 
     Args:
         account: username, domain, realm and password of whoever asks; NTLM in his own domain, else Kerberos.
     """
-    who = credentials.Credentials()
-    who.guess(lp)
-    who.set_username(account["username"])
-    who.set_domain(account["domain"])
-    who.set_password(account["password"])
-    if controller.lower().endswith("." + account["realm"].lower()):
-        who.set_kerberos_state(credentials.DONT_USE_KERBEROS)
-        binding = f"ncacn_ip_tcp:{address}[seal]"
-    else:
-        who.set_realm(account["realm"].upper())
-        who.set_kerberos_state(credentials.MUST_USE_KERBEROS)
-        binding = f"ncacn_ip_tcp:{address}[seal,krb5,target_hostname={controller}]"
-    server = drsuapi.drsuapi(binding, lp, who)
-    handle, _ = drs_DsBind(server)
-    _, answer = server.DsGetNCChanges(handle, 8, _replicate_one(dn))
-    if answer.first_object is None or answer.object_count == 0:
-        return None
-    return _secrets(Net(who, lp), server, answer.first_object.object)
+
+    def __init__(self, lp: Any, address: str, controller: str, account: dict[str, str]) -> None:
+        who = credentials.Credentials()
+        who.guess(lp)
+        who.set_username(account["username"])
+        who.set_domain(account["domain"])
+        who.set_password(account["password"])
+        if controller.lower().endswith("." + account["realm"].lower()):
+            who.set_kerberos_state(credentials.DONT_USE_KERBEROS)
+            binding = f"ncacn_ip_tcp:{address}[seal]"
+        else:
+            who.set_realm(account["realm"].upper())
+            who.set_kerberos_state(credentials.MUST_USE_KERBEROS)
+            binding = f"ncacn_ip_tcp:{address}[seal,krb5,target_hostname={controller}]"
+        self._server = drsuapi.drsuapi(binding, lp, who)
+        self._handle, _ = drs_DsBind(self._server)
+        self._net = Net(who, lp)
+
+    def secrets(self, dn: str) -> tuple[bytes, bytes | None] | None:
+        """Read (NT hash, supplementalCredentials) of one account, None where there is no hash."""
+        _, answer = self._server.DsGetNCChanges(self._handle, 8, _replicate_one(dn))
+        if answer.first_object is None or answer.object_count == 0:
+            return None
+        return _secrets(self._net, self._server, answer.first_object.object)
 
 
 def _trust_information(partner: dict[str, str], direction: int, attributes: int) -> Any:

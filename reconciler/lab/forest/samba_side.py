@@ -17,18 +17,17 @@ from typing import Any
 import ldb
 import samba
 from samba import NTSTATUSError, WERRORError, auth, param, werror
-from samba.dcerpc import security
-from samba.ndr import ndr_pack
 from samba.samdb import SamDB
 
 sys.path.append(str(Path(__file__).parent))  # last, so that nothing here stands in front of the system's modules
+import samba_history  # type: ignore[import-not-found]
 import samba_rpc  # type: ignore[import-not-found]
 
+VANISH_LINKS = "local_oid:1.3.6.1.4.1.7165.4.3.29:0"
 BYPASS_PASSWORD_HASH = "local_oid:1.3.6.1.4.1.7165.4.3.12:0"
 ALL_PARTITIONS = "search_options:1:2"  # Everyone and its like stand in the configuration partition
 IN_CHAIN = "1.2.840.113556.1.4.1941"
 NT_EPOCH_SECONDS = 11644473600
-UNIVERSAL_SECURITY_GROUP = "-2147483640"
 SCOPES = {"base": ldb.SCOPE_BASE, "one": ldb.SCOPE_ONELEVEL, "sub": ldb.SCOPE_SUBTREE}
 OPERATIONS = {"add": ldb.FLAG_MOD_ADD, "replace": ldb.FLAG_MOD_REPLACE, "delete": ldb.FLAG_MOD_DELETE}
 NO_SUCH_OBJECT, INVALID_CREDENTIALS, INSUFFICIENT_RIGHTS, EXISTS, OTHER = 32, 49, 50, 68, 80
@@ -53,6 +52,7 @@ class Side:
         self._lp.load(smb_conf)
         url = self._lp.private_path("sam.ldb")
         self._sam = SamDB(url=url, session_info=auth.system_session(self._lp), lp=self._lp)
+        self._replicas: dict[str, Any] = {}
 
     def search(self, base: str, scope: str, where: str, attributes: list[str]) -> list[Any]:
         found = self._sam.search(base, SCOPES[scope], where or None, attributes or ["*"])
@@ -74,6 +74,19 @@ class Side:
     def delete(self, dn: str) -> None:
         self._sam.delete(dn)
 
+    def forget_members(self, dn: str) -> None:
+        """Delete the links to former members for good; Samba keeps them as tombstones and reads all of them at each change."""
+        found = self._sam.search(dn, ldb.SCOPE_BASE, attrs=["member"], controls=["reveal_internals:0"])
+        if (
+            not found
+            or "member" not in found[0]
+            or "member" in self._sam.search(dn, ldb.SCOPE_BASE, attrs=["member"])[0]
+        ):
+            return
+        message = ldb.Message(found[0].dn)
+        message["m"] = ldb.MessageElement([], ldb.FLAG_MOD_DELETE, "member")
+        self._sam.modify(message, controls=[VANISH_LINKS])
+
     def token_sids(self, dn: str) -> list[str]:
         flags = auth.AUTH_SESSION_INFO_DEFAULT_GROUPS | auth.AUTH_SESSION_INFO_AUTHENTICATED
         if not self._sam.search(dn, ldb.SCOPE_BASE, attrs=["objectSid"]):
@@ -92,36 +105,18 @@ class Side:
                 groups = self._sam.search(
                     self._sam.domain_dn(), ldb.SCOPE_SUBTREE, f"(member:{IN_CHAIN}:={dn})", ["objectSid"]
                 )
-                result.update(_sid(group["objectSid"][0]) for group in groups)
+                result.update(samba_history.sid_text(group["objectSid"][0]) for group in groups)
         return sorted(result)
 
     def add_sid_history(self, dn: str, sid: str, honoured: bool) -> None:
-        """Write sIDHistory, and make tokens really carry the old SID.
+        if not samba_history.add(self._sam, dn, sid, honoured=honoured):
+            raise Refused(EXISTS, f"{sid} is already in the history of another object")
 
-        Samba never puts sIDHistory into a token. It does put in the SID of every group, so a universal group whose SID
-        *is* the old one, with the migrated account as its only member, has the effect that history has on Windows.
-        """
-        holders = self._sam.search(self._sam.domain_dn(), ldb.SCOPE_SUBTREE, f"(sIDHistory={sid})", ["cn"])
-        if holders:
-            raise Refused(EXISTS, f"{sid} is already in the history of {holders[0].dn}")
-        message = ldb.Message(ldb.Dn(self._sam, dn))
-        message["h"] = ldb.MessageElement(ndr_pack(security.dom_sid(sid)), ldb.FLAG_MOD_ADD, "sIDHistory")
-        self._sam.transaction_start()
-        try:
-            self._sam.modify(message)
-            self._shadow(sid, dn if honoured else None)
-        except BaseException:
-            self._sam.transaction_cancel()
-            raise
-        self._sam.transaction_commit()
+    def remove_sid_history(self, dn: str, sids: list[str]) -> None:
+        samba_history.remove(self._sam, dn, sids)
 
     def honour_history(self, honoured: bool) -> int:
-        """Let the old SIDs into tokens, or keep them out as SID filtering does; return how many changed."""
-        changed = 0
-        for one in self._sam.search(self._sam.domain_dn(), ldb.SCOPE_SUBTREE, "(sIDHistory=*)", ["sIDHistory"]):
-            for packed in one["sIDHistory"]:
-                changed += self._shadow(_sid(packed), str(one.dn) if honoured else None)
-        return changed
+        return int(samba_history.honour(self._sam, honoured=honoured))
 
     def write_password(self, dn: str, nt_hash: str, supplemental: str | None, must_change: bool) -> None:
         message = ldb.Message(ldb.Dn(self._sam, dn))
@@ -177,40 +172,27 @@ class Side:
         self._drop_trust_account(str(found[0]["flatName"]))
 
     def read_secrets(
-        self, address: str, controller: str, username: str, domain: str, realm: str, password: str, dn: str
+        self, session: str, address: str, controller: str, account: dict[str, str], dn: str
     ) -> list[str | None]:
-        """Replicate one account from another controller with the given person's rights; NTLM at home, else Kerberos."""
-        account = {"username": username, "domain": domain, "realm": realm, "password": password}
-        found = samba_rpc.replicate_secrets(self._lp, address, controller, account, dn)
+        """Replicate one account from another controller with the given person's rights; NTLM at home, else Kerberos.
+
+        Args:
+            session: Whatever has the same name shares one session, until ``end_session``.
+        """
+        if session not in self._replicas:
+            self._replicas[session] = samba_rpc.Replica(self._lp, address, controller, account)
+        try:
+            found = self._replicas[session].secrets(dn)
+        except BaseException:
+            self.end_session(session)
+            raise
         if found is None:
             raise Refused(NO_SUCH_OBJECT, f"no such account, or it has no password: {dn}")
         return [b64encode(value).decode() if value is not None else None for value in found]
 
-    def _shadow(self, sid: str, member: str | None) -> bool:
-        """Bring the group that stands for an old SID in line; return whether anything changed."""
-        name = f"CN=sidhist-{sid},CN=System,{self._sam.domain_dn()}"
-        wanted = [member.encode()] if member is not None else []
-        found = self._sam.search(
-            f"CN=System,{self._sam.domain_dn()}", ldb.SCOPE_ONELEVEL, f"(cn=sidhist-{sid})", ["member"]
-        )
-        if found:
-            present = [bytes(value) for value in found[0]["member"]] if "member" in found[0] else []
-            if present == wanted:
-                return False
-            change = ldb.Message(found[0].dn)
-            change["m"] = ldb.MessageElement(wanted, ldb.FLAG_MOD_REPLACE, "member")
-            self._sam.modify(change)
-            return True
-        group = {
-            "dn": name,
-            "objectClass": "group",
-            "sAMAccountName": f"sh-{sid.split('-', 4)[-1]}",
-            "groupType": UNIVERSAL_SECURITY_GROUP,
-            "objectSid": ndr_pack(security.dom_sid(sid)),
-            "showInAdvancedViewOnly": "TRUE",
-        }
-        self._sam.add({**group, "member": wanted} if wanted else group, controls=["relax:0"])
-        return True
+    def end_session(self, session: str) -> None:
+        """End a session of ``read_secrets``; one that is not there is as good as ended."""
+        self._replicas.pop(session, None)
 
     def _trust(self, partner: str) -> Any:
         return self._sam.search(
@@ -225,12 +207,6 @@ class Side:
             f"(&(sAMAccountName={name})(sAMAccountType=805306370))", ["cn"],
         ):  # fmt: skip
             self._sam.delete(account.dn)
-
-
-def _sid(packed: bytes) -> str:
-    revision, count = packed[0], packed[1]
-    parts = [str(int.from_bytes(packed[8 + 4 * n : 12 + 4 * n], "little")) for n in range(count)]
-    return "-".join(["S", str(revision), str(int.from_bytes(packed[2:8], "big")), *parts])
 
 
 def _encoded(values: Any) -> list[str]:

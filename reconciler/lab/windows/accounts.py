@@ -36,7 +36,7 @@ class NoSuchAccount(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody or a group. ``home`` is the controller whose directory holds it; None for well-known principals."""
+    """Somebody or a group. ``home`` is the controller whose directory holds it; None for well-known principals and local ones."""
 
     account: str  # TARGET\migrator
     sid: str
@@ -63,6 +63,8 @@ async def find_account(machine: Machine, account: str) -> Principal:
     if sid is not None:
         return await find_sid(machine, sid)
     domain, name = split_account(text, machine.facts.netbios)
+    if not machine.is_controller and domain.upper() == "BUILTIN":
+        return _local(machine, machine.local.named(name) or account)
     home = await _home(machine, domain)
     if home is None:
         raise NoSuchAccount(account)
@@ -77,7 +79,9 @@ async def find_sid(machine: Machine, sid: str) -> Principal:
     """Return who has a SID; raises NoSuchAccount where nobody does."""
     if sid in WELL_KNOWN:
         return Principal(WELL_KNOWN[sid], sid, "", sid not in ("S-1-5-18", "S-1-5-19", "S-1-5-20"))
-    home: Machine | None = machine
+    if not machine.is_controller and (sid in machine.local.accounts or sid.startswith("S-1-5-32-")):
+        return _local(machine, sid)
+    home = machine.authority
     for peer in machine.peers.values():
         if sid.startswith(peer.facts.sid + "-"):
             home = await _home(machine, peer.facts.netbios)
@@ -93,10 +97,19 @@ async def find_sid(machine: Machine, sid: str) -> Principal:
 
 async def _home(machine: Machine, domain: str) -> Machine | None:
     if is_domain(machine.facts, domain) or domain.upper() == "BUILTIN":
-        return machine
+        return machine.authority
     if await trust_with(machine, domain) is None:
         return None
     return controller_of(machine, domain)
+
+
+def _local(machine: Machine, sid: str) -> Principal:
+    """Return a group or an account of a member server itself."""
+    if sid in machine.local.accounts:
+        return Principal(f"{machine.name}\\{machine.local.accounts[sid]}", sid, "", is_group=False)
+    if sid in machine.local.groups:
+        return Principal(f"BUILTIN\\{machine.local.groups[sid].name}", sid, "", is_group=True)
+    raise NoSuchAccount(sid)
 
 
 def _principal(row: Entry, home: Machine) -> Principal:

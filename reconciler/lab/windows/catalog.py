@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from reconciler.lab.windows import (
     cmdlets_cim,
+    cmdlets_directory,
     cmdlets_file,
     cmdlets_group,
     cmdlets_item,
@@ -38,6 +39,7 @@ CMDLETS: tuple[Cmdlet, ...] = tuple(
     _durable(cmdlet)
     for module in (
         cmdlets_cim,
+        cmdlets_directory,
         cmdlets_file,
         cmdlets_group,
         cmdlets_item,
@@ -48,6 +50,9 @@ CMDLETS: tuple[Cmdlet, ...] = tuple(
     )
     for cmdlet in module.CMDLETS
 )
+
+CONTROLLERS_ONLY = frozenset({"set-adobject", "netdom.exe", "nltest.exe"})
+"""What comes with the directory service or with its administration tools, which a member server does not have by itself. [K]"""
 
 PROGRAMS: dict[str, Program] = {
     **programs_audit.PROGRAMS,

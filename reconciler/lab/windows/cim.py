@@ -103,7 +103,7 @@ def _operating_system(machine: Machine) -> tuple[str, list[dict[str, Any]]]:
         "Locale": "0407" if machine.locale == "de" else "0409",
         "MUILanguages": ["de-DE" if machine.locale == "de" else "en-US"],
         "OSArchitecture": "64-bit",
-        "ProductType": uint32(2),
+        "ProductType": uint32(2 if machine.is_controller else 3),
         "SystemDirectory": r"C:\Windows\system32",
         "Status": "OK",
     }
@@ -115,7 +115,7 @@ def _computer_system(machine: Machine) -> tuple[str, list[dict[str, Any]]]:
         "Name": machine.name,
         "DNSHostName": machine.name.lower(),
         "Domain": machine.facts.dns,
-        "DomainRole": 5,  # primary domain controller
+        "DomainRole": 5 if machine.is_controller else 3,  # primary domain controller, member server
         "PartOfDomain": True,
         "Manufacturer": "Microsoft Corporation",
         "Model": "Virtual Machine",

@@ -35,7 +35,7 @@ _ALWAYS = (
 async def restart_computer(call: Call) -> None:
     """Restart-Computer: answers at once, the connection drops a moment later."""
     machine: Machine = call.machine
-    local = ("localhost", ".", machine.name.lower(), machine.fqdn.lower(), machine.facts.address)
+    local = ("localhost", ".", machine.name.lower(), machine.fqdn.lower(), machine.address)
     for name in call.arguments.get("ComputerName") or ["localhost"]:
         if name.lower() not in local:
             text = (

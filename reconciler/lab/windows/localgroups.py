@@ -1,4 +1,4 @@
-"""The local groups of a simulated controller, which are the BUILTIN and domain local groups of its directory."""
+"""The local groups of a simulated host: of a controller the BUILTIN and domain local groups of its directory, else those of its own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NotMember(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LocalGroup:
-    """One local group; ``members`` are DNs."""
+    """One local group; ``members`` are DNs, on a member server SIDs, and ``dn`` is its SID there."""
 
     dn: str
     name: str
@@ -56,6 +56,8 @@ class Member:
 
 async def find_group(machine: Machine, name: str = "", sid: str = "") -> LocalGroup:
     """Return a local group by name or by SID; raises NoSuchGroup."""
+    if not machine.is_controller:
+        return _stored(machine, sid or machine.local.named(name) or name)
     try:
         term = f"objectSid={escape_bytes(sid_bytes(sid))}" if sid else f"sAMAccountName={escape(name)}"
     except ValueError:
@@ -69,13 +71,18 @@ async def find_group(machine: Machine, name: str = "", sid: str = "") -> LocalGr
 
 async def all_groups(machine: Machine) -> list[LocalGroup]:
     """Return every local group, by name."""
-    rows = await machine.directory.search(machine.facts.base_dn, "sub", "(objectClass=group)", _ATTRIBUTES)
+    if not machine.is_controller:
+        return sorted((_stored(machine, sid) for sid in machine.local.groups), key=lambda group: group.name.lower())
+    where = f"(&(objectClass=group)(groupType:1.2.840.113556.1.4.803:={_DOMAIN_LOCAL}))"
+    rows = await machine.directory.search(machine.facts.base_dn, "sub", where, _ATTRIBUTES)
     found = [_group(row) for row in rows if int(row.text("groupType") or 0) & _DOMAIN_LOCAL]
     return sorted(found, key=lambda group: group.name.lower())
 
 
 async def members_of(machine: Machine, group: LocalGroup) -> list[Member]:
     """Return a group's direct members."""
+    if not machine.is_controller:
+        return [await _named(machine, sid) for sid in group.members]
     found = []
     for dn in group.members:
         rows = await machine.directory.search(
@@ -90,6 +97,9 @@ async def add_member(machine: Machine, group: LocalGroup, principal: Principal) 
     """Add somebody; a foreign one becomes a foreignSecurityPrincipal. Raises AlreadyMember."""
     if any(member.sid == principal.sid for member in await members_of(machine, group)):
         raise AlreadyMember(principal.account)
+    if not machine.is_controller:
+        machine.local.add(group.sid, principal.sid)
+        return
     own = principal.home is machine and principal.dn
     value = principal.dn if own else f"<SID={principal.sid}>"
     await machine.directory.modify(group.dn, [Change("member", "add", (value.encode("utf-8"),))])
@@ -100,6 +110,9 @@ async def remove_member(machine: Machine, group: LocalGroup, sid: str) -> None:
     found = [member for member in await members_of(machine, group) if member.sid == sid]
     if not found:
         raise NotMember(sid)
+    if not machine.is_controller:
+        machine.local.remove(group.sid, sid)
+        return
     values = _dns(found)
     await machine.directory.modify(group.dn, [Change("member", "delete", values)])
 
@@ -118,10 +131,20 @@ def _group(row: Entry) -> LocalGroup:
     )
 
 
+def _stored(machine: Machine, sid: str) -> LocalGroup:
+    group = machine.local.groups.get(sid)
+    if group is None:
+        raise NoSuchGroup(sid)
+    return LocalGroup(sid, group.name, sid, group.description, tuple(group.members))
+
+
 async def _member(machine: Machine, row: Entry) -> Member:
-    sid = sid_text(row.all("objectSid")[0])
+    return await _named(machine, sid_text(row.all("objectSid")[0]), row.dn)
+
+
+async def _named(machine: Machine, sid: str, dn: str = "") -> Member:
     try:
         principal = await find_sid(machine, sid)
     except NoSuchAccount:
-        return Member(row.dn, sid, sid, is_group=False)
-    return Member(row.dn, principal.account, sid, principal.is_group)
+        return Member(dn, sid, sid, is_group=False)
+    return Member(dn, principal.account, sid, principal.is_group)

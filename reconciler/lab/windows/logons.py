@@ -85,10 +85,12 @@ def may_open_shell(logon: Logon) -> bool:
 
 
 async def _known(machine: Machine, account: str) -> Principal:
+    if machine.authority is None:
+        raise LogonRefused(ERROR_NO_LOGON_SERVERS, account)
     try:
         with _controller_answers(account):
             principal = await find_account(machine, account)
-            trusted = principal.home in (None, machine) or await _outbound(machine, principal) is not None
+            trusted = principal.home in (None, machine.authority) or await _outbound(machine, principal) is not None
     except NoSuchAccount:
         raise LogonRefused(ERROR_NO_SUCH_ACCOUNT, account) from None
     if not trusted:
@@ -113,13 +115,22 @@ async def _token(machine: Machine, principal: Principal) -> frozenset[str]:
 async def _sids(machine: Machine, principal: Principal) -> frozenset[str]:
     if principal.home is None:
         return frozenset({principal.sid})
-    sids = await principal.home.directory.token_sids(principal.dn)
-    if principal.home is machine:
+    sids = await _domain_sids(machine, principal, principal.home)
+    if machine.is_controller:
+        return sids
+    # The built-in groups of a controller are its own; a member server has others under the same SIDs.
+    return machine.local.token(frozenset(sid for sid in sids if not sid.startswith("S-1-5-32-")))
+
+
+async def _domain_sids(machine: Machine, principal: Principal, home: Machine) -> frozenset[str]:
+    """Return the SIDs that an account has by the directories."""
+    sids = await home.directory.token_sids(principal.dn)
+    if home is machine.authority:
         return sids
     trust = await _outbound(machine, principal)
     if trust is None or controller_of(machine, trust.partner_dns) is None:
         raise LogonRefused(ERROR_NO_SUCH_ACCOUNT, principal.account)
-    return await machine.directory.foreign_token_sids(_filtered(sids, trust, principal.home.facts.sid))
+    return await machine.directory.foreign_token_sids(_filtered(sids, trust, home.facts.sid))
 
 
 def _filtered(sids: frozenset[str], trust: Trust, home_sid: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from reconciler.lab.windows.contract import (
 from reconciler.lab.windows.files import DriveNotFound, Files
 from reconciler.lab.windows.logons import LogonRefused, check_account
 from reconciler.lab.windows.registry import LSA, ByName, Registry
+from reconciler.lab.windows.security_database import SecurityDatabase
 from reconciler.lab.windows.services import BUILT_IN_ACCOUNTS, ERROR_SERVICE_LOGON_FAILED, Service, Services
 from reconciler.lab.windows.software import Software
 from reconciler.lab.windows.tasks import Tasks
@@ -34,6 +36,7 @@ T = TypeVar("T")
 
 REFRESH_S = 300.0  # domain controllers refresh Group Policy every five minutes
 FLUSH_S = 0.05  # one write for a burst of changes, such as the lines of a log
+FLUSH_SHARE = 20  # a large disk takes long to write, so that is done more rarely: no more than this part of the time
 NEVER = datetime(1601, 1, 1, tzinfo=UTC)
 SYSTEM32 = r"C:\Windows\System32"
 
@@ -58,7 +61,10 @@ class RunningProgram:
 
 @dataclass(slots=True, eq=False)
 class Machine:
-    """A domain controller that runs Windows Server 2019, as far as the lab needs one.
+    """A domain controller that runs Windows Server 2019, or a member server, as far as the lab needs one.
+
+    A member server has no directory of its own: ``directory`` is then its channel to a controller, which is used only while that
+    one answers (``authority``). Its local groups are in ``local``.
 
     Life: ``load`` -> ``boot`` -> ... -> ``shut_down`` -> ``boot`` ... The supervisor sets ``connect``, ``peers`` and
     ``restart_hook`` before the first boot.
@@ -70,7 +76,8 @@ class Machine:
     locale: str = "en"  # "de": native tools speak German
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     name: str = ""  # SRCDC1
-    fqdn: str = ""  # srcdc1.source.lab
+    fqdn: str = ""  # srcdc1.source.lab; another name than that of the domain's controller is one of a member server
+    address: str = ""
     ahead: timedelta = timedelta(0)  # how much time has passed here beside the time that really has; see advance
     boot_time: datetime = NEVER
     booted: ByName = field(default_factory=lambda: ByName({}))  # values of the Lsa key as they were at boot
@@ -88,13 +95,16 @@ class Machine:
     software: Software = field(init=False)
     audit: AuditPolicy = field(init=False)
     tasks: Tasks = field(init=False)
+    local: SecurityDatabase = field(init=False)
     _dirty: bool = field(default=False, init=False)
     _flush: asyncio.Handle | None = field(default=None, init=False)
+    _write_s: float = field(default=0.0, init=False)  # how long the last write of the disk took
     _jobs: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
     _last_id: int = field(default=3000, init=False)
 
     def __post_init__(self) -> None:
         self.fqdn = self.fqdn or self.facts.controller
+        self.address = self.address or self.facts.address
         self.name = self.name or self.fqdn.partition(".")[0].upper()
         self.registry = Registry(self.now, self.changed)
         self.services = Services(self.changed)
@@ -103,6 +113,20 @@ class Machine:
         self.software = Software(self.registry)
         self.audit = AuditPolicy(self.files, self.changed)
         self.tasks = Tasks(self)
+        self.local = SecurityDatabase(self.changed)
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether it holds the directory of its domain."""
+        return self.fqdn.lower() == self.facts.controller.lower()
+
+    @property
+    def authority(self) -> Machine | None:
+        """The controller that knows who is who in its domain: this one, or that of its domain while it answers."""
+        if self.is_controller:
+            return self
+        found = self.peers.get(self.facts.controller.lower())
+        return found if found is not None and found.up else None
 
     def now(self) -> datetime:
         """Return the machine's time."""
@@ -120,18 +144,31 @@ class Machine:
         return [task.job for task in self.tasks.fire_due() if task.job is not None] if self.up else []
 
     @classmethod
-    def load(cls, path: Path, facts: DomainFacts, directory: Directory, *, locale: str = "en") -> Machine:
+    def load(
+        cls,
+        path: Path,
+        facts: DomainFacts,
+        directory: Directory,
+        *,
+        locale: str = "en",
+        fqdn: str = "",
+        address: str = "",
+    ) -> Machine:
         """Return the machine of a disk file, with every cmdlet and program of Windows; it is not booted yet.
+
+        Args:
+            fqdn: That of a member server, with its ``address``; the controller of the domain where not given.
 
         Raises:
             FileNotFoundError: There is no disk; write one with ``pristine.write_disk``.
         """
-        from reconciler.lab.windows.catalog import CMDLETS, PROGRAMS
+        from reconciler.lab.windows.catalog import CMDLETS, CONTROLLERS_ONLY, PROGRAMS
 
-        machine = cls(path=path, facts=facts, directory=directory, locale=locale)
+        machine = cls(path=path, facts=facts, directory=directory, locale=locale, fqdn=fqdn, address=address)
         machine.read(json.loads(path.read_text("utf-8")))
-        machine.cmdlets.update({cmdlet.name.lower(): cmdlet for cmdlet in CMDLETS})
-        machine.programs.update(PROGRAMS)
+        kept_out = frozenset() if machine.is_controller else CONTROLLERS_ONLY
+        machine.cmdlets.update({one.name.lower(): one for one in CMDLETS if one.name.lower() not in kept_out})
+        machine.programs.update({name: program for name, program in PROGRAMS.items() if name not in kept_out})
         return machine
 
     # -- the disk
@@ -145,6 +182,7 @@ class Machine:
             "files": self.files.to_disk(),
             "audit": self.audit.to_disk(),
             "tasks": self.tasks.to_disk(),
+            "local": self.local.to_disk(),
             "ahead_s": self.ahead.total_seconds(),
         }
 
@@ -155,6 +193,7 @@ class Machine:
         self.files.from_disk(disk["files"])
         self.audit.from_disk(disk["audit"])
         self.tasks.from_disk(disk["tasks"])
+        self.local.from_disk(disk.get("local", {}))
         if missing := timedelta(seconds=disk.get("ahead_s", 0.0)) - self.ahead:
             self.advance(missing)
         self._dirty = False
@@ -164,7 +203,8 @@ class Machine:
         self._dirty = True
         if self._flush is None:
             try:
-                self._flush = asyncio.get_running_loop().call_later(FLUSH_S, self.save)
+                pause_s = max(FLUSH_S, FLUSH_SHARE * self._write_s)
+                self._flush = asyncio.get_running_loop().call_later(pause_s, self.save)
             except RuntimeError:
                 return  # no event loop: whoever builds a machine by hand saves by hand
 
@@ -174,8 +214,10 @@ class Machine:
             self._flush.cancel()
             self._flush = None
         if self._dirty:
+            started = time.monotonic()
             write_disk(self.path, self.disk())
             self._dirty = False
+            self._write_s = time.monotonic() - started
 
     # -- power
 

@@ -1,7 +1,8 @@
-"""The disk of a host that was never touched: Windows Server 2019, just promoted to a domain controller."""
+"""The disk of a host that was never touched: Windows Server 2019, just promoted to a domain controller or just joined to a domain."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from reconciler.lab.windows.audit import (
 from reconciler.lab.windows.contract import DomainFacts
 from reconciler.lab.windows.files import Files
 from reconciler.lab.windows.registry import LSA, Data, Kind, Registry
+from reconciler.lab.windows.security_database import SecurityDatabase
 from reconciler.lab.windows.services import Service, Services
 from reconciler.lab.windows.software import Product, Software
 
@@ -42,12 +44,14 @@ SYSTEM32_PROGRAMS = (
 _DIRECTORIES = (
     r"C:\Program Files",
     r"C:\Users\Administrator\Documents",
-    r"C:\Windows\NTDS",
     r"C:\Windows\System32\Tasks",
     r"C:\Windows\Temp",
+    INSTALL,
+)
+_DIRECTORIES_OF_CONTROLLERS = (
+    r"C:\Windows\NTDS",
     rf"{POLICIES}\{DEFAULT_DOMAIN_POLICY}\MACHINE\Microsoft\Windows NT\SecEdit",
     rf"{POLICIES}\{DEFAULT_CONTROLLERS_POLICY}\MACHINE\Microsoft\Windows NT\SecEdit",
-    INSTALL,
 )
 
 _SVCHOST = r"C:\Windows\System32\svchost.exe -k netsvcs -p"
@@ -73,13 +77,14 @@ _SERVICES = (
     ),
 )
 
+_OF_CONTROLLERS = ("DNS", "Kdc", "NTDS")
+
 _CURRENT_VERSION = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _CONTROL = r"HKLM\SYSTEM\CurrentControlSet\Control"
 _VALUES: tuple[tuple[str, str, Kind, Data], ...] = (
     (_CURRENT_VERSION, "ProductName", "String", "Windows Server 2019 Standard"),
     (_CURRENT_VERSION, "CurrentBuild", "String", "17763"),
     (_CURRENT_VERSION, "SystemRoot", "String", r"C:\Windows"),
-    (rf"{_CONTROL}\ProductOptions", "ProductType", "String", "LanmanNT"),
     (LSA, "Authentication Packages", "MultiString", ("msv1_0",)),
     (LSA, "Bounds", "Binary", bytes.fromhex("0030000000200000")),
     (LSA, "LimitBlankPasswordUse", "DWord", 1),
@@ -104,18 +109,20 @@ _TEMPLATE = (
 
 
 def pristine(
-    facts: DomainFacts, awkward: bool, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    facts: DomainFacts, awkward: bool, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, member: str = ""
 ) -> dict[str, Any]:
     """Return the first disk of a host; ``machine.write_disk`` writes it.
 
     Args:
-        facts: The domain it controls.
+        facts: The domain it controls, or is a member of.
         awkward: Settings are partly there already: AllowPasswordExport present as 0, a mixed audit policy.
         clock: Gives the times of files and keys.
+        member: DNS name of a member server; empty for the controller.
     """
     registry, files, services = Registry(clock, _unwatched), Files(clock, _unwatched), Services(_unwatched)
     for path, name, kind, data in _VALUES:
         registry.set(path, name, kind, data)
+    registry.set(rf"{_CONTROL}\ProductOptions", "ProductType", "String", "ServerNT" if member else "LanmanNT")
     registry.set(r"HKLM\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters", "Domain", "String", facts.dns)
     registry.create(r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System\Audit")
     if awkward:
@@ -124,8 +131,12 @@ def pristine(
         Product("{8D4F7A6D-6B81-3DC8-9C21-6008E4866727}", "Microsoft Visual C++ 2010  x86 Runtime", "10.0.40219")
     )
     for service in _SERVICES:
-        services.add(service)
-    _fill(files, facts)
+        if not member or service.name not in _OF_CONTROLLERS:
+            services.add(service)
+    local = SecurityDatabase(_unwatched)
+    if member:
+        local.found(_machine_sid(), facts.sid)
+    _fill(files, member or facts.controller, is_controller=not member)
     return {
         "format": 1,
         "registry": registry.to_disk(),
@@ -133,21 +144,29 @@ def pristine(
         "files": files.to_disk(),
         "audit": _audit(files, awkward).to_disk(),
         "tasks": [],
+        "local": local.to_disk(),
     }
 
 
-def _fill(files: Files, facts: DomainFacts) -> None:
-    for directory in _DIRECTORIES:
+def _machine_sid() -> str:
+    return "-".join(["S-1-5-21", *(str(secrets.randbits(32)) for _ in range(3))])
+
+
+def _fill(files: Files, fqdn: str, *, is_controller: bool) -> None:
+    for directory in (*_DIRECTORIES, *(_DIRECTORIES_OF_CONTROLLERS if is_controller else ())):
         files.make_directory(directory)
     for program in SYSTEM32_PROGRAMS:
-        files.write(rf"C:\Windows\System32\{program}", b"MZ\x90\x00" + program.encode())
+        if is_controller or program not in ("netdom.exe", "nltest.exe"):
+            files.write(rf"C:\Windows\System32\{program}", b"MZ\x90\x00" + program.encode())
     files.write(ADMT_SETUP, ADMT_MARK)
+    files.write(r"C:\Windows\System32\drivers\etc\hosts", f"# {fqdn}\r\n".encode(), parents=True)
+    if not is_controller:
+        return
     files.write(PES_SETUP, PES_MARK)
     for policy in (DEFAULT_DOMAIN_POLICY, DEFAULT_CONTROLLERS_POLICY):
         template = rf"{POLICIES}\{policy}\MACHINE\Microsoft\Windows NT\SecEdit\GptTmpl.inf"
         files.write(template, b"\xff\xfe" + _TEMPLATE.encode("utf-16-le"))
         files.write(rf"{POLICIES}\{policy}\GPT.INI", b"[General]\r\nVersion=1\r\n")
-    files.write(r"C:\Windows\System32\drivers\etc\hosts", f"# {facts.controller}\r\n".encode(), parents=True)
 
 
 def _audit(files: Files, awkward: bool) -> AuditPolicy:

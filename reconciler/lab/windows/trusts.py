@@ -75,6 +75,6 @@ def is_domain(facts: DomainFacts, name: str) -> bool:
 def controller_of(machine: Machine, domain: str) -> Machine | None:
     """Return the controller of a domain that answers right now: this machine, a peer, or None."""
     for one in (machine, *machine.peers.values()):
-        if is_domain(one.facts, domain) and one.up:
+        if one.is_controller and is_domain(one.facts, domain) and one.up:
             return one
     return None

@@ -1,0 +1,150 @@
+"""Accounts as they come from a directory: small records, read once, whose names are taken apart only where that is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from reconciler.core.errors import UnexpectedAnswer
+from reconciler.core.query import Rows
+from reconciler.core.table import Table
+from reconciler.core.values import Dn, Sid, split_unescaped
+
+FIRST_FREE_RID = 1000  # below it are built-in accounts; they cannot be migrated (MS-SAMR 2.2.1.14)
+DISABLED, TRUST_ACCOUNT, CONTROLLER, READ_ONLY_CONTROLLER = 0x2, 0x800, 0x2000, 0x4000000  # MS-ADTS 2.2.16
+NEVER = (0, 0x7FFFFFFFFFFFFFFF)  # accountExpires, MS-ADA1 2.1
+
+Kind = Literal["user", "group", "computer", "service", "other"]
+
+ATTRIBUTES = (
+    "objectClass", "objectSid", "sAMAccountName", "userPrincipalName", "pwdLastSet", "isCriticalSystemObject",
+    "sIDHistory", "userAccountControl", "accountExpires", "lockoutTime",
+)  # fmt: skip
+
+_SINGLE = (
+    "objectsid", "samaccountname", "userprincipalname", "pwdlastset", "useraccountcontrol", "accountexpires", "lockouttime",
+    "iscriticalsystemobject",
+)  # fmt: skip
+_SHORTEST_SID = 12
+_SERVICES = {b"msds-groupmanagedserviceaccount", b"msds-managedserviceaccount", b"msds-delegatedmanagedserviceaccount"}
+
+
+class Account(NamedTuple):
+    """One account of either domain; an attribute that it does not have is empty or 0.
+
+    Attributes:
+        sid: As the directory gives it, binary; so are those in ``history``.
+        values: Raw values of the further attributes that were asked for, in their order.
+    """
+
+    dn: str
+    sid: bytes
+    sam: str
+    upn: str = ""
+    pwd_last_set: int = 0
+    history: tuple[bytes, ...] = ()
+    kind: Kind = "user"
+    control: int = 0
+    expires: int = 0
+    locked: int = 0
+    critical: bool = False
+    values: tuple[tuple[bytes, ...], ...] = ()
+
+    @property
+    def rdn(self) -> str:
+        """The first component of the DN, as escaped there."""
+        return split_unescaped(self.dn, ",")[0] if "\\" in self.dn else self.dn.partition(",")[0]
+
+    @property
+    def name(self) -> str:
+        """The unescaped value of that."""
+        return Dn(self.rdn).name if "\\" in self.rdn else self.rdn.partition("=")[2]
+
+    @property
+    def rid(self) -> int:
+        """The last part of the SID."""
+        return int.from_bytes(self.sid[-4:], "little")
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it belongs to the system."""
+        return self.critical or self.rid < FIRST_FREE_RID
+
+    @property
+    def disabled(self) -> bool:
+        """Whether nobody can log on with it."""
+        return bool(self.control & DISABLED)
+
+    def sid_text(self) -> str:
+        """The SID as people write it."""
+        return f"{_domain_text(self.sid[:-4])}-{self.rid}"
+
+
+def read(found: Rows, more: Sequence[str] = ()) -> Iterator[Account]:
+    """Read accounts from the rows of a search for ``ATTRIBUTES`` and ``more``.
+
+    Raises:
+        UnexpectedAnswer: A row has no SID or no name, or one that cannot be read.
+    """
+    kinds: dict[tuple[bytes, ...], Kind] = {}
+    several = ("objectclass", "sidhistory", *(name.lower() for name in more))
+    for record in Table.of(found).records(_SINGLE, several):
+        dn, sid, sam, upn, password, control, expires, locked, critical, classes, history, *values = record
+        kind = kinds.get(classes)
+        if kind is None:
+            kind = kinds[classes] = _kind(classes)
+        if sid is None or sam is None or len(sid) < _SHORTEST_SID:
+            raise _unreadable(dn, "objectSid or sAMAccountName")
+        try:
+            yield Account(
+                dn.decode(),
+                sid,
+                sam.decode(),
+                upn.decode() if upn else "",
+                int(password) if password else 0,
+                history,
+                kind,
+                int(control) if control else 0,
+                int(expires) if expires else 0,
+                int(locked) if locked else 0,
+                critical is not None and critical.upper() == b"TRUE",
+                tuple(values),
+            )
+        except ValueError as error:
+            raise _unreadable(dn, str(error)) from None
+
+
+def _unreadable(dn: bytes, what: str) -> UnexpectedAnswer:
+    return UnexpectedAnswer(f"the account cannot be read: {what}", where=dn.decode("utf-8", "replace"))
+
+
+def below(container: str) -> Callable[[str], bool]:
+    """Return a test whether a DN that a directory gave lies under a container, or is it."""
+    whole = Dn(container)
+    end = whole.canonical().casefold()
+
+    def test(dn: str) -> bool:
+        if "\\" in dn or not dn.isascii():
+            return Dn(dn).is_below(whole)
+        plain = dn.casefold()
+        return plain.endswith("," + end) or plain == end
+
+    return test
+
+
+@lru_cache(64)
+def _domain_text(domain: bytes) -> str:
+    """Return a SID without its last part as text; there are as many as domains."""
+    return str(Sid.from_bytes(domain + bytes(4))).rpartition("-")[0]
+
+
+def _kind(classes: tuple[bytes, ...]) -> Kind:
+    names = {name.lower() for name in classes}
+    if names & _SERVICES:
+        return "service"
+    if b"computer" in names:  # a computer is a user to the schema
+        return "computer"
+    if b"group" in names:
+        return "group"
+    return "user" if b"user" in names else "other"

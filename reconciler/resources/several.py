@@ -1,0 +1,60 @@
+"""An index in which nearly every key has one value: small for a hundred thousand, and right for the few keys that several share."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Several(Generic[K, V]):
+    """Values by key; those of one key in their natural order, whichever came first. No value may be a list."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: dict[K, V | list[V]] = {}
+
+    def add(self, key: K, value: V) -> None:
+        """Take one up. The same one twice is one."""
+        had = self._found.setdefault(key, value)
+        if had is value or had == value:
+            return
+        rest: list[V] = had if isinstance(had, list) else [had]
+        if value not in rest:
+            self._found[key] = sorted([*rest, value])  # type: ignore[type-var]  # they are tuples or bytes
+
+    def drop(self, key: K, value: V) -> None:
+        """Take one out, if it is there."""
+        had = self._found.get(key)
+        if isinstance(had, list):
+            rest = [one for one in had if one != value]
+            self._found[key] = rest if len(rest) > 1 else rest[0]
+        elif had == value:
+            del self._found[key]
+
+    def first(self, key: K) -> V | None:
+        """Return the value of a key, or the first of several."""
+        had = self._found.get(key)
+        return had[0] if isinstance(had, list) else had
+
+    def of(self, key: K) -> tuple[V, ...]:
+        """Return every value of a key."""
+        had = self._found.get(key)
+        if had is None:
+            return ()
+        return tuple(had) if isinstance(had, list) else (had,)
+
+    def __contains__(self, key: K) -> bool:
+        """Whether a key has a value."""
+        return key in self._found
+
+    def __len__(self) -> int:
+        """Return how many keys there are."""
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[K]:
+        """Yield the keys."""
+        return iter(self._found)
