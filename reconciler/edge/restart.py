@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
-from reconciler.core.errors import AuthenticationFailed, Refused, UnexpectedAnswer, Unreachable
+from reconciler.core.errors import AuthenticationFailed, Fenced, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Command, Row
 from reconciler.core.steps import Restart
 from reconciler.edge.files import Run
 from reconciler.edge.tasks import Patience
 
 BACKUP_CONTROLLER = 4  # Win32_ComputerSystem.DomainRole: 4 and 5 are controllers
+STILL_THERE = "it did not restart"
+GOING_DOWN_S = 30.0
+"""For so long a host that does not let itself be restarted may still be going down by itself."""
 CONTROLLER_SERVICES = ("NTDS", "Netlogon")
 _RUNNING = ("Running", 4)
 
@@ -37,22 +39,37 @@ class Ways:
 def restart(ways: Ways, effect: Restart) -> None:
     """Restart a host; return once its boot time moved and it serves again.
 
+    A host that is about to go down, because somebody else ordered it or a run that was killed, answers with an error (1115, in the
+    language of the host): the restart that comes is as good. So a refusal is believed only when it still has not gone down
+    a while later. That Windows answers so while it shuts down is background knowledge.
+
     Raises:
         Unreachable: It did not come back in time; ``sent``, as it may be on its way.
         Refused: It does not let itself be restarted.
     """
     before = boot_time(ways.run, effect.host)
     controller = _is_controller(ways.run, effect.host)
-    with suppress(Unreachable):  # the answer is often lost with the host; the boot time tells
+    refused: Refused | None = None
+    try:
         ways.run(Command(effect.host, "Restart-Computer", (("Force", True),), repeatable=False))
+    except Unreachable:  # the answer is often lost with the host; the boot time tells
+        pass
+    except Fenced:
+        raise
+    except Refused as error:
+        refused = error
     ways.drop()
     patience = Patience(effect.timeout_s, ways.pause, wait_s=0.5)
-    waiting_for = "it did not restart"
+    waiting_for = STILL_THERE
     while not patience.spent():
         patience.rest()
         waiting_for = _missing(ways, effect.host, before, controller)
         if not waiting_for:
             return
+        if refused is not None and waiting_for == STILL_THERE and patience.elapsed_s >= GOING_DOWN_S:
+            break
+    if refused is not None and waiting_for == STILL_THERE:
+        raise refused
     raise Unreachable(
         f"'{effect.host}' is not back {effect.timeout_s:g} s after the restart: {waiting_for}",
         target=effect.host,
@@ -73,7 +90,7 @@ def _missing(ways: Ways, host: str, before: str, controller: bool) -> str:
     """Say what is not there yet; empty when everything is."""
     try:
         if boot_time(ways.run, host) == before:
-            return "it did not restart"
+            return STILL_THERE
         if not controller:
             return ""
         stopped = _stopped(ways.run, host)

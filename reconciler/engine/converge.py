@@ -90,7 +90,8 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     for key in walk_order(scope.graph, scope.intents):
         change, left = planned.get(key), plan.left.get(key)
         found = Finding(plan.observed.get(key), change, plan.errors.get(key), plan.edits.get(key, ()), left)
-        if _touched(scope.graph, key, moved) or _follows_from_nothing(scope, key, progress):
+        if _touched(scope.graph, key, moved) or (scope.graph[key].barrier and change is not None):
+            # A restart may have come meanwhile, or was planned for something that was not done after all.
             found = _look_again(scope, key, tools)
         if tools.stopping():
             break
@@ -200,11 +201,6 @@ def _held_back(scope: Scope, change: Change, tools: Tools, progress: Progress) -
     else:
         progress.settle(change.key, "unchanged")
     return True
-
-
-def _follows_from_nothing(scope: Scope, key: Key, progress: Progress) -> bool:
-    """Whether a restart was planned for something that was not done after all."""
-    return scope.graph[key].barrier and any(need.key in progress.held for need in scope.graph.needs[key])
 
 
 def _serves_back(scope: Scope, key: Key, progress: Progress) -> bool:

@@ -408,6 +408,10 @@ def test_restart_computer_answers_first_and_never_waits_for_itself(tmp_path: Pat
         )
         await lab.call("Restart-Computer", Force=True)
         assert asked == [0.3]
+        assert await lab.fails("Restart-Computer", Force=True) == (  # a shutdown is in progress
+            "RestartcomputerFailed,Microsoft.PowerShell.Commands.RestartComputerCommand"
+        )
+        assert asked == [0.3]
         booted = (await lab.call("Get-CimInstance", ClassName="Win32_OperatingSystem")).out[0]["LastBootUpTime"]
         assert booted == START
 

@@ -54,7 +54,15 @@ async def restart_computer(call: Call) -> None:
                 f"Failed to restart the computer {machine.name} with the following error message: Privilege not held."
             )
             call.error(_INVALID, text, "RestartcomputerFailed", "OperationStopped", machine.name)
-        elif not call.what_if:
+        elif call.what_if:
+            continue
+        elif machine.going_down:  # Win32 error 1115
+            text = (
+                f"Failed to restart the computer {machine.name} with the following error message: "
+                "A system shutdown is in progress."
+            )
+            call.error(_INVALID, text, "RestartcomputerFailed", "OperationStopped", machine.name)
+        else:
             machine.restart(f"Restart-Computer by {call.logon.account}")
 
 

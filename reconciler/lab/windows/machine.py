@@ -82,6 +82,7 @@ class Machine:
     boot_time: datetime = NEVER
     booted: ByName = field(default_factory=lambda: ByName({}))  # values of the Lsa key as they were at boot
     up: bool = False
+    going_down: bool = False  # a restart was ordered and has not begun
     peers: Mapping[str, Machine] = field(default_factory=dict)  # every other host, by lower-case FQDN
     programs: dict[str, Program] = field(default_factory=dict)  # "admt.exe": lower case, with extension
     installers: dict[str, Program] = field(default_factory=dict)  # "msiexec.exe", "admtsetup32.exe"
@@ -238,7 +239,7 @@ class Machine:
 
     async def shut_down(self) -> None:
         """Stop everything that runs, programs in the middle of their work included, and write the disk."""
-        self.up = False
+        self.up = self.going_down = False
         this = asyncio.current_task()
         jobs = [job for job in self._jobs if job is not this]
         for job in jobs:
@@ -250,6 +251,7 @@ class Machine:
 
     def restart(self, reason: str, delay_s: float = 0.3) -> None:
         """Ask for a restart in ``delay_s`` seconds and return at once; without a supervisor it is done alone."""
+        self.going_down = True
         line = f"{self.clock().isoformat()} {reason}\r\n".encode()
         self.files.append(r"C:\Windows\System32\winevt\restarts.log", line, parents=True)
         self.save()
