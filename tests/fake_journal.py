@@ -65,9 +65,10 @@ class MemoryJournal:
     def closed(self) -> list[Obligation]:
         return [kept for kept in self._obligations if kept.closed_at is not None and kept.changed_at is not None]
 
-    def record(self, event: str, at: datetime, detail: Json) -> None:
-        beside = {name: value for name, value in detail.items() if name not in ("id", "at", "event")}
-        self._history.append(_text({"at": _utc(at).isoformat(), "event": event, **beside}))
+    def record(self, event: str, at: datetime, *details: Json) -> None:
+        for detail in details:
+            beside = {name: value for name, value in detail.items() if name not in ("id", "at", "event")}
+            self._history.append(_text({"at": _utc(at).isoformat(), "event": event, **beside}))
 
     def history(self, after: int = 0) -> Sequence[Json]:
         return [{"id": number, **json.loads(entry)} for number, entry in enumerate(self._history, 1) if number > after]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,7 +16,7 @@ from reconciler.core.steps import AddEntry, DeleteEntry, Effect, LogOn, ModifyEn
 from reconciler.core.targets import Targets
 
 MEMBERS_SHOWN = 10
-MEMBERS_KEPT = 1000
+MEMBERS_KEPT = 100
 """Longer collections are kept as their length, their digest and their first members."""
 
 Stage = Literal["sending", "done", "refused", "unknown", "read"]
@@ -67,8 +67,14 @@ class Record:
     @classmethod
     def about(cls, step: Step, change: Change, event: Stage, origin: Origin) -> Self:
         """Return the record of an effect that is about to be sent, or was."""
+        return cls.about_each([(step, event, origin)], change)[0]
+
+    @classmethod
+    def about_each(cls, events: Iterable[tuple[Step, Stage, Origin]], change: Change) -> list[Self]:
+        """Return the records of effects of one change; what it is about is written out once for all of them."""
         before, wanted = _sides(change)
-        return cls(event, change.key, change.direction, str(step), before, wanted, None, origin)
+        key, direction = change.key, change.direction
+        return [cls(event, key, direction, str(step), before, wanted, None, origin) for step, event, origin in events]
 
     @classmethod
     def of_reading(cls, observed: Resource, change: Change, origin: Origin) -> Self:
@@ -87,13 +93,13 @@ class Record:
 
 
 class Audit(Protocol):
-    """Where records of effects are kept. A record is synced before ``append`` returns."""
+    """Where records of effects are kept. They are synced before ``append`` returns."""
 
-    def append(self, record: Record) -> None:
-        """Keep a record for good.
+    def append(self, *records: Record) -> None:
+        """Keep records for good, all or none of them.
 
         Raises:
-            AuditError: It could not be kept; what it announces must not be sent.
+            AuditError: They could not be kept; what they announce must not be sent.
         """
         ...
 
@@ -101,8 +107,8 @@ class Audit(Protocol):
 class NoAudit:
     """Keeps nothing, for what changes nothing."""
 
-    def append(self, record: Record) -> None:
-        """Forget it."""
+    def append(self, *records: Record) -> None:
+        """Forget them."""
 
 
 def account_of(targets: Targets, effect: Effect) -> str:

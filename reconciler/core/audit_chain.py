@@ -168,10 +168,12 @@ class Chain:
             yield from _absent(start, gap.stop - 1, "missing")
 
     def compare(self, head: Head, whose: str) -> Iterator[Fault]:
-        """Say what a head names that is not there. ``head.count`` must have been watched."""
+        """Say what a head names that is not there. ``head.count`` must have been watched, unless it is that of the last record."""
         if self.count < head.count:
             yield from _absent(self.count + 1, head.count, f"missing at the end: {whose} names it")
-        elif head.count in self.hashes and self.hashes[head.count] != head.hash:
+            return
+        found = self.last if head.count == self.count else self.hashes.get(head.count)
+        if found is not None and found != head.hash:
             yield Fault(head.count, f"is not the one that {whose} names")
 
 
@@ -196,12 +198,16 @@ def verify(lines: Iterable[bytes], head: Head | None, kept: Sequence[Head] = ())
     return faults + ([NO_HEAD] if head is None else []) + against(chain, head, kept)
 
 
-def against(chain: Chain, head: Head | None, kept: Sequence[Head] = ()) -> list[Fault]:
-    """Compare a log that was followed to its end with the heads, and say what is missing between its records."""
+def against(chain: Chain, head: Head | None, kept: Sequence[Head] = (), announced: int = 0) -> list[Fault]:
+    """Compare a log that was followed to its end with the heads, and say what is missing between its records.
+
+    Args:
+        announced: Number of the last record that a signed head, which has not taken its place yet, speaks of.
+    """
     faults = list(chain.missing())
     if head is not None:
         faults += chain.compare(head, "the signed head")
-        faults += _absent(head.count + 1, chain.count, "beyond the signed head: nobody signed it")
+        faults += _absent(max(head.count, announced) + 1, chain.count, "beyond the signed head: nobody signed it")
     for found in kept:
         faults += chain.compare(found, "the head that was kept elsewhere")
     return faults

@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from reconciler.core.secret import CredentialPart, Generated, SecretRef, Template
 from reconciler.core.values import Dn, Guid, Sid
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 def digest_of(value: object) -> str:
     """Return SHA-256 (hex) over the canonical JSON of JSON values."""
@@ -22,7 +24,7 @@ def digest_of(value: object) -> str:
 
 def canonical(value: object) -> str:
     """Return JSON values as text: sorted names, no blanks, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def plain(value: Any) -> Any:

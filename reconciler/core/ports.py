@@ -11,7 +11,7 @@ from reconciler.core.drift import Sighting
 from reconciler.core.errors import ReconcileError
 from reconciler.core.query import Query, Rows
 from reconciler.core.resource import Key
-from reconciler.core.steps import Effect
+from reconciler.core.steps import Effect, ModifyEntry
 
 Json = Mapping[str, Any]
 
@@ -67,6 +67,19 @@ class DoesTogether(Protocol):
 
         Raises:
             BaseException: What the first of them raised, in their order, once all have ended.
+        """
+        ...
+
+
+@runtime_checkable
+class ModifiesTogether(Protocol):
+    """A world that changes many entries of a directory at less cost than one after the other."""
+
+    def modify_together(self, changes: Sequence[ModifyEntry]) -> list[ReconcileError | None]:
+        """Carry out changes of one domain that do not build on each other; return for each what `World.do` would raise.
+
+        Raises:
+            ReconcileError: None of them was sent.
         """
         ...
 
@@ -137,8 +150,8 @@ class Journal(Protocol):
         """Return the closed ones that had been changed, oldest first."""
         ...
 
-    def record(self, event: str, at: datetime, detail: Json) -> None:
-        """Append to the history."""
+    def record(self, event: str, at: datetime, *details: Json) -> None:
+        """Append to the history, an entry for each detail; all or none."""
         ...
 
     def history(self, after: int = 0) -> Sequence[Json]:

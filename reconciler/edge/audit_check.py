@@ -24,7 +24,7 @@ class Files:
 
     log: Path
     head: Path
-    coming: Path  # the head of the record that is being written
+    coming: Path  # the head of the records that are being written
     key: Path
     public: Path
 
@@ -48,9 +48,9 @@ class Found:
 
     Attributes:
         head: What the log is signed up to; None before the first record.
-        torn: Bytes at the end that a crash left of a record whose effect was never sent.
+        torn: Bytes at the end that a crash left of records that were not all written: no effect was sent on the strength of them.
         whole: Bytes before them.
-        coming: The head that was about to take the old one's place has to: its record is complete.
+        coming: The head that was about to take the old one's place has to: its records are complete.
     """
 
     faults: tuple[Fault, ...]
@@ -70,26 +70,31 @@ def look(files: Files, key: Ed25519PublicKey, kept: Sequence[Head] = (), *, inst
     """
     head, faults = _head(files.head, key, instead)
     seen = head.count if head else 0
-    chain = Chain({seen, seen + 1, *(found.count for found in kept)})
-    whole, torn = 0, b""
+    chain = Chain({seen, *(found.count for found in kept)})
+    size, named, torn = 0, 0, b""  # bytes in all, and up to the record that the head names
     for line in _lines(files.log):
         if not line.endswith(b"\n"):
             torn = line
             break
-        whole += len(line)
+        size += len(line)
         faults += chain.follow(line)
-    # Looked at last: a writer at work puts it there before its record.
+        if chain.count == seen:
+            named = size
+    # Looked at last: a writer at work puts it there before its records.
     coming, _ = _head(files.coming, key)
-    crashed = coming is not None and coming.count == seen + 1 and not faults
-    promoted = crashed and chain.count == seen + 1
+    announced = coming.count if coming is not None and not faults else 0
+    if seen <= chain.count < announced:
+        left = size - named + len(torn)
+        return Found(tuple(against(chain, head, kept, announced)), head, seen, named, left)
+    promoted = seen < chain.count == announced
     if promoted:
         head = coming
-    if torn and not (crashed and chain.count == seen):
+    if torn:
         faults.append(Fault(chain.count + 1, "is cut off"))
     if head is None and chain.count and not faults:
         faults.append(NO_HEAD)
     faults += against(chain, head, kept)
-    return Found(tuple(faults), head, chain.count, whole, len(torn), promoted)
+    return Found(tuple(faults), head, chain.count, size, len(torn), promoted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The audit log on disk: records that are only ever added to, and a signed head that names the last one.
 
-The law: the head of the next record is signed and synced before the record is written, and takes the place of the old
-one after it. So a crash leaves nothing that nobody signed, and nothing that could be taken for tampering.
+The law: the head of the next records is signed and synced before they are written, and takes the place of the old one
+after it. So a crash leaves nothing that nobody signed, and nothing that could be taken for tampering.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -82,22 +82,25 @@ class AuditFile:
         """What the signed head names."""
         return self._head
 
-    def append(self, record: Record) -> None:
-        """Add a record; it and its head are on the disk when this returns.
+    def append(self, *records: Record) -> None:
+        """Add records; they and the head that names the last are on the disk when this returns.
 
         Raises:
-            AuditError: It is not there for certain. Nothing more can be added before the log is opened anew.
+            AuditError: They are not there for certain. Nothing more can be added before the log is opened anew.
         """
         with self._turn, in_words(self._files.log):
             self._check()
-            line, head = seal(self._clean(record.fields()), self._head)
+            head, lines = self._head, b""
+            for written in _cleaned([record.fields() for record in records], self._scrub):
+                line, head = seal(written, head)
+                lines += line
             self._sound = False
             _put(self._files.coming, signed(head, self._key), 0o600)
-            _write(self._descriptor, line)
+            _write(self._descriptor, lines)
             os.fsync(self._descriptor)
             self._files.coming.replace(self._files.head)
             _sync_directory(self._files.head.parent)
-            self._head, self._size, self._sound = head, self._size + len(line), True
+            self._head, self._size, self._sound = head, self._size + len(lines), True
 
     def certify(self, making: Callable[[Head, str], dict[str, Any]]) -> bytes:
         """Return a certificate, signed with the key of this log.
@@ -137,9 +140,16 @@ class AuditFile:
                 do="find out what it was; `reconcile audit verify` says what is wrong with the log",
             )
 
-    def _clean(self, written: dict[str, Any]) -> dict[str, Any]:
-        cleaned = {name: _struck(written[name], self._scrub) for name in SECRET_FIELDS}
-        return {**written, **cleaned}
+
+def _cleaned(records: Sequence[dict[str, Any]], scrub: Scrub) -> Iterator[dict[str, Any]]:
+    """Yield records without secrets that were looked up; what several of them share is gone through once."""
+    known: dict[int, Any] = {}
+    for written in records:
+        for name in SECRET_FIELDS:
+            value = written[name]
+            if id(value) not in known:
+                known[id(value)] = _struck(value, scrub)
+        yield {**written, **{name: known[id(written[name])] for name in SECRET_FIELDS}}
 
 
 def _struck(value: Any, scrub: Scrub) -> Any:
@@ -192,7 +202,7 @@ def _open_log(path: Path) -> int:
 
 
 def _finish(files: Files, found: Found, descriptor: int) -> None:
-    """Finish what a crash left half done: drop the torn record, or let the head of the whole one take its place."""
+    """Finish what a crash left half done: drop what is not all there, or let the head of what is take its place."""
     if found.torn:
         os.ftruncate(descriptor, found.whole)
     os.fsync(descriptor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,13 +14,14 @@ from ldap3.core.exceptions import LDAPException
 
 from reconciler.core.errors import AuthenticationFailed, ReconcileError, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Rows, Search
-from reconciler.core.secret import Generated
-from reconciler.core.steps import AddEntry, AttributeChange, DeleteEntry, ModifyEntry, Values
+from reconciler.core.steps import AddEntry, AttributeChange, DeleteEntry, ModifyEntry
 from reconciler.core.values import Dn
 from reconciler.edge import ldap_errors
 from reconciler.edge.accounts import Account
+from reconciler.edge.ldap_ber import Result
 from reconciler.edge.ldap_connection import Door, connect
 from reconciler.edge.ldap_search import MALFORMED, NamingContexts, sd_flags, search
+from reconciler.edge.ldap_writes import modify_all, raw
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -119,6 +120,32 @@ class Directory:
             result = line.connection.result
         if result["result"] != 0:
             raise ldap_errors.write_refused(effect, result)
+
+    def modify_all(
+        self, effects: Sequence[ModifyEntry], check: Callable[[], None] = lambda: None
+    ) -> list[ReconcileError | None]:
+        """Carry out modifications that do not build on each other, sent at once; return what went wrong with each.
+
+        Args:
+            check: As for `write`, called once.
+
+        Raises:
+            ReconcileError: Nothing was sent.
+        """
+        with self._line(fresh=True) as line:
+            check()
+            found = modify_all(line.connection, effects)
+            door = line.door
+        if any(isinstance(one, Exception) for one in found):
+            self.forget(door.controller)
+        return [self._outcome(effect, one, door) for effect, one in zip(effects, found, strict=True)]
+
+    def _outcome(self, effect: ModifyEntry, found: Result | Exception, door: Door) -> ReconcileError | None:
+        if isinstance(found, Exception):
+            return ldap_errors.lost(self._name, door.controller, str(effect), found, sent=True)
+        if found.code == 0:
+            return None
+        return ldap_errors.write_refused(effect, ldap_errors.described(found))
 
     @property
     def serving(self) -> tuple[str, int]:
@@ -278,7 +305,7 @@ class Directory:
 
 def _send(connection: Connection, effect: Write) -> None:
     if isinstance(effect, AddEntry):
-        connection.add(effect.dn, attributes={name: list(_raw(values)) for name, values in effect.attributes})
+        connection.add(effect.dn, attributes={name: raw(values) for name, values in effect.attributes})
     elif isinstance(effect, ModifyEntry):
         connection.modify(effect.dn, grouped(effect.changes), controls=sd_flags(effect.sd_flags))
     else:
@@ -291,14 +318,8 @@ def grouped(changes: tuple[AttributeChange, ...]) -> dict[str, list[tuple[str, l
     spelling: dict[str, str] = {}
     for change in changes:
         name = spelling.setdefault(change.attribute.lower(), change.attribute)
-        found.setdefault(name, []).append((_OPERATIONS[change.operation], list(_raw(change.values))))
+        found.setdefault(name, []).append((_OPERATIONS[change.operation], raw(change.values)))
     return found
-
-
-def _raw(values: Values) -> Iterator[bytes]:
-    for value in values:
-        assert not isinstance(value, Generated)  # opened before; a reference is never sent in place of a password
-        yield value if isinstance(value, bytes) else value.encode()
 
 
 def _text(values: object) -> str:

@@ -237,9 +237,10 @@ class JournalFile:
             for row in self._rows(f"{_OBLIGATION} WHERE closed_at IS NOT NULL AND changed_at IS NOT NULL ORDER BY id")
         ]
 
-    def record(self, event: str, at: datetime, detail: Json) -> None:
-        """Append to the history."""
-        self._write("INSERT INTO history (at, event, detail) VALUES (?, ?, ?)", [(_time(at), event, _json(detail))])
+    def record(self, event: str, at: datetime, *details: Json) -> None:
+        """Append to the history, an entry for each detail; all or none."""
+        rows = [(_time(at), event, _json(detail)) for detail in details]
+        self._write("INSERT INTO history (at, event, detail) VALUES (?, ?, ?)", rows)
 
     def history(self, after: int = 0) -> Sequence[Json]:
         """Return the history, oldest first: ``{"id": int, "at": iso, "event": str, ...detail}``."""

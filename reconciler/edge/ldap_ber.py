@@ -17,6 +17,7 @@ LONGEST_MESSAGE = 1 << 28
 
 INTEGER, OCTET_STRING, ENUMERATED, SEQUENCE, SET, CONTROLS = 0x02, 0x04, 0x0A, 0x30, 0x31, 0xA0
 ENTRY, DONE, REFERENCE, EXTENDED, INTERMEDIATE = 0x64, 0x65, 0x73, 0x78, 0x79
+MODIFY, MODIFIED = 0x66, 0x67
 PAGED_RESULTS = b"1.2.840.113556.1.4.319"  # RFC 2696
 _RANGE = re.compile(r"^(?P<name>[^;]+);range=(?P<first>\d+)-(?P<last>\d+|\*)$", re.IGNORECASE)
 
@@ -149,20 +150,20 @@ def part_of(spelled: str) -> Part | None:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a search ended: RFC 4511, section 4.1.9, and the cookie of the next page, empty for none."""
+    """How an operation ended: RFC 4511, section 4.1.9, and the cookie of the next page, empty for none."""
 
     code: int
     message: str
     cookie: bytes
 
 
-def result(buffer: bytes, start: int, end: int) -> Result:
-    """Read the SearchResultDone at ``start`` and the controls up to ``end``, where its message ends.
+def result(buffer: bytes, start: int, end: int, tag: int = DONE) -> Result:
+    """Read the SearchResultDone, or another result, at ``start`` and the controls up to ``end``, where its message ends.
 
     Raises:
         Malformed: It is none.
     """
-    at, stop = opened(buffer, start, DONE, end)
+    at, stop = opened(buffer, start, tag, end)
     code_at, code_end = opened(buffer, at, ENUMERATED, stop)
     _, matched_end = opened(buffer, code_end, OCTET_STRING, stop)
     message_at, message_end = opened(buffer, matched_end, OCTET_STRING, stop)

@@ -7,9 +7,12 @@ import ssl
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ldap3.core.results import RESULT_CODES
+
 from reconciler.core.errors import AuthenticationFailed, Refused, Stale, Unreachable, WorldError
 from reconciler.core.steps import AddEntry, AttributeChange, DeleteEntry, ModifyEntry
 from reconciler.edge.accounts import Account
+from reconciler.edge.ldap_ber import Result
 
 NO_SUCH_ATTRIBUTE = 16
 ATTRIBUTE_OR_VALUE_EXISTS = 20
@@ -85,6 +88,12 @@ def read_refused(domain: str, base: str, result: Mapping[str, Any]) -> Refused:
         where=base or domain,
         code=str(result["description"]),
     )
+
+
+def described(result: Result) -> Mapping[str, Any]:
+    """Return a result as ldap3 says it."""
+    name = RESULT_CODES.get(result.code, f"result {result.code}")
+    return {"result": result.code, "description": name, "message": result.message}
 
 
 def write_refused(effect: AddEntry | ModifyEntry | DeleteEntry, result: Mapping[str, Any]) -> WorldError:

@@ -1,9 +1,7 @@
 """Pages of a search, read from the socket of an ldap3 connection, each while the server prepares the next.
 
 ldap3 connects, binds, does TLS and writes the request down; its own way of reading makes so many Python objects of an
-answer that it costs 19 times what C's ldapsearch does. Between two operations its synchronous strategy holds nothing of
-what it read (``SyncStrategy.receiving`` ends where a message ends), and our binds have no security layer below TLS, so that
-the bytes of the socket are LDAP messages.
+answer that it costs 19 times what C's ldapsearch does.
 
 The law: nobody finds half an answer in the socket. A stream that is not read to its end closes the connection.
 """
@@ -11,17 +9,11 @@ The law: nobody finds half an answer in the socket. A stream that is not read to
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ldap3
-from ldap3.core.exceptions import (
-    LDAPSessionTerminatedByServerError,
-    LDAPSocketOpenError,
-    LDAPSocketReceiveError,
-    LDAPSocketSendError,
-)
+from ldap3.core.exceptions import LDAPSocketReceiveError
 from ldap3.operation.search import search_operation
 from ldap3.protocol.convert import build_controls_list
 from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
@@ -29,13 +21,12 @@ from ldap3.utils.asn1 import encode
 
 from reconciler.edge import ldap_ber as ber
 from reconciler.edge.ldap_ber import Malformed, Result
+from reconciler.edge.ldap_wire import Wire, content_of, drop, number_of, whole_operation
 
 if TYPE_CHECKING:
     from ldap3 import Connection
 
 PAGE = 1000
-_CHUNK = 1 << 18
-_NOTICE_OF_DISCONNECTION = b"1.3.6.1.4.1.1466.20036"  # RFC 4511, section 4.4.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +97,15 @@ def pages(connection: Connection, request: Request) -> Generator[Page, None, Non
     Raises:
         LDAPException: The connection broke, or what came is no LDAP; the connection is closed then.
     """
-    wire = _Wire(connection)
+    wire, rest = Wire(connection), b""
     try:
-        number = wire.send(request, b"")
+        number = _ask(wire, request, b"")
         while True:
-            page = wire.receive(number)
+            page, rest = _answer(wire, number, rest)
             more = page.result.cookie if request.paged and page.result.code == 0 else b""
             if not more:
                 break
-            number = wire.send(request, more)
+            number = _ask(wire, request, more)
             yield page
     except Malformed as error:
         drop(connection)
@@ -122,90 +113,53 @@ def pages(connection: Connection, request: Request) -> Generator[Page, None, Non
     except BaseException:
         drop(connection)
         raise
-    if wire.rest:  # nothing was asked for: it can only be the notice that the server leaves
+    if rest:  # nothing was asked for: it can only be the notice that the server leaves
         drop(connection)
     yield page
 
 
-class _Wire:
-    """The socket, read message by message."""
-
-    def __init__(self, connection: Connection) -> None:
-        if not connection.listening or connection.socket is None:
-            raise LDAPSocketOpenError("the connection is closed")
-        self._connection = connection
-        self._socket: Any = connection.socket
-        self.rest = b""
-
-    def send(self, request: Request, cookie: bytes) -> int:
-        """Ask for a page; return the number of the message."""
-        number: int = self._connection.server.next_message_id()
-        try:
-            self._socket.sendall(request.message(number, cookie))
-        except OSError as error:
-            raise LDAPSocketSendError(f"error sending data: {error}") from error
-        return number
-
-    def receive(self, number: int) -> Page:
-        """Wait for the answer to this message."""
-        buffer = bytearray(self.rest)
-        entries: list[int] = []
-        ours = ber.packed_number(number)
-        at = 0
-        while True:
-            end = ber.message_end(buffer, at, len(buffer))
-            if not 0 < end <= len(buffer):
-                self._more(buffer)
-                continue
-            place = self._operation(buffer, at, end, ours)
-            operation = buffer[place]
-            if operation == ber.ENTRY:
-                entries.append(place)
-            elif operation == ber.DONE:
-                self.rest = bytes(buffer[end:])
-                whole = bytes(buffer)
-                return Page(whole, entries, ber.result(whole, place, end))
-            elif operation not in (
-                ber.REFERENCE,
-                ber.INTERMEDIATE,
-            ):  # references point at other servers; never followed
-                raise Malformed(f"an operation with the tag 0x{operation:02x}")
-            at = end
-
-    def _more(self, buffer: bytearray) -> None:
-        try:
-            data = self._socket.recv(_CHUNK)
-        except OSError as error:  # a timeout too
-            raise LDAPSocketReceiveError(f"error receiving data: {error}") from error
-        if not data:
-            raise LDAPSessionTerminatedByServerError("session terminated by server")
-        buffer += data
-
-    def _operation(self, buffer: bytearray, at: int, end: int, ours: bytes) -> int:
-        """Return where the operation of a message stands, if it answers ours; it fills the message up to its controls."""
-        size = buffer[at + 1]  # where the message ends is known, so that this is right
-        begin = at + 2 if size < 128 else at + 2 + (size & 127)
-        if buffer.startswith(ours, begin):
-            place = begin + len(ours)
-        else:
-            number_at, place = ber.opened(buffer, begin, ber.INTEGER, end)
-            number = int.from_bytes(buffer[number_at:place], "big", signed=True)
-            if number == 0:
-                notice = _NOTICE_OF_DISCONNECTION in buffer[place:end]
-                raise LDAPSessionTerminatedByServerError(
-                    "session terminated by server" if notice else "an unknown notification from the server"
-                )
-            if number < 0 or ber.packed_number(number) != ours:
-                raise Malformed(f"an answer to message {number}, which was not asked")
-        if place >= end:
-            raise Malformed("a message without an operation")
-        _, stop = ber.opened(buffer, place, buffer[place], end)
-        if stop != end and ber.opened(buffer, stop, ber.CONTROLS, end)[1] != end:
-            raise Malformed("a message that does not end with its operation or controls")
-        return place
+def _ask(wire: Wire, request: Request, cookie: bytes) -> int:
+    """Ask for a page; return the number of the message."""
+    number = wire.next_number()
+    wire.send(request.message(number, cookie))
+    return number
 
 
-def drop(connection: Connection) -> None:
-    """Close the connection without a word: whoever is given it next sees that it is closed."""
-    with suppress(Exception):
-        connection.strategy.close()
+def _answer(wire: Wire, number: int, rest: bytes) -> tuple[Page, bytes]:
+    """Wait for the answer to this message; return it and what came after it.
+
+    Args:
+        rest: What came after the answer before.
+    """
+    buffer = bytearray(rest)
+    entries: list[int] = []
+    ours = ber.packed_number(number)
+    at = 0
+    while True:
+        end = ber.message_end(buffer, at, len(buffer))
+        if not 0 < end <= len(buffer):
+            wire.more(buffer)
+            continue
+        place = _operation(buffer, at, end, ours)
+        operation = buffer[place]
+        if operation == ber.ENTRY:
+            entries.append(place)
+        elif operation == ber.DONE:
+            whole = bytes(buffer)
+            return Page(whole, entries, ber.result(whole, place, end)), whole[end:]
+        elif operation not in (ber.REFERENCE, ber.INTERMEDIATE):  # references point at other servers; never followed
+            raise Malformed(f"an operation with the tag 0x{operation:02x}")
+        at = end
+
+
+def _operation(buffer: bytearray, at: int, end: int, ours: bytes) -> int:
+    """Return where the operation of a message stands, if it answers ours."""
+    begin = content_of(buffer, at)
+    if buffer.startswith(ours, begin):
+        place = begin + len(ours)
+    else:
+        number, place = number_of(buffer, begin, end)
+        if number < 0 or ber.packed_number(number) != ours:
+            raise Malformed(f"an answer to message {number}, which was not asked")
+    whole_operation(buffer, place, end)
+    return place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,15 @@ from ldap3.core.exceptions import (
     LDAPObjectClassError,
     LDAPSocketReceiveError,
 )
-from ldap3.core.results import RESULT_CODES
 from ldap3.protocol.microsoft import security_descriptor_control, show_deleted_control
 
 from reconciler.core.errors import Refused
 from reconciler.core.query import Search
 from reconciler.core.table import Entry, Table
 from reconciler.edge import ldap_errors
-from reconciler.edge.ldap_ber import Columns, Malformed, Part, Result
-from reconciler.edge.ldap_pages import Request, drop, pages, written
+from reconciler.edge.ldap_ber import Columns, Malformed, Part
+from reconciler.edge.ldap_pages import Request, pages, written
+from reconciler.edge.ldap_wire import drop
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -75,7 +75,7 @@ def _read(connection: Connection, query: Search, base: str) -> tuple[Columns, li
             if page.result.code == ldap_errors.NO_SUCH_OBJECT and query.absent_ok:
                 return Columns(), []
             if page.result.code != 0:
-                raise ldap_errors.read_refused(query.domain, base, _described(page.result))
+                raise ldap_errors.read_refused(query.domain, base, ldap_errors.described(page.result))
             try:
                 for number, start in enumerate(page.entries, len(entries)):
                     entries.append(columns.entry(page.buffer, start, number))
@@ -96,12 +96,6 @@ def _request(connection: Connection, query: Search, base: str) -> Request:
         raise Refused(
             f"the search is malformed: {error}", target=query.domain, where=query.where, code="malformed"
         ) from error
-
-
-def _described(result: Result) -> Mapping[str, Any]:
-    """Return a result as ldap3 says it."""
-    name = RESULT_CODES.get(result.code, f"result {result.code}")
-    return {"result": result.code, "description": name, "message": result.message}
 
 
 def _whole(connection: Connection, query: Search, columns: Columns, entry: Entry, parts: Iterable[Part]) -> Entry:

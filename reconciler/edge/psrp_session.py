@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pypsrp.complex_objects import PSInvocationState
@@ -50,6 +50,7 @@ class Session:
         self._encrypted = encrypted
         self._lock = threading.Lock()
         self._open: _Open | None = None
+        self._ending: threading.Thread | None = None
 
     def run(self, statements: Sequence[Statement], *, timeout_s: float, repeatable: bool) -> Answer:
         """Run statements in one pipeline.
@@ -62,7 +63,7 @@ class Session:
             Refused: The host allows no session.
             UnexpectedAnswer: The answer cannot be read.
         """
-        with self._lock:
+        with self._turn():
             reused = self._open is not None
             try:
                 return self._run(statements, timeout_s)
@@ -76,16 +77,25 @@ class Session:
 
     def drop(self) -> None:
         """Forget the session, for a host that goes away."""
-        with self._lock:
+        with self._turn():
             self._throw_away()
 
     def close(self) -> None:
         """End the session on the host too, if it still answers."""
-        with self._lock:
+        with self._turn():
             if self._open is not None:
                 with suppress(Exception):
                     self._open.pool.close()
             self._throw_away()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until nobody else uses the session."""
+        with self._lock:
+            if self._ending is not None:
+                self._ending.join()
+                self._ending = None
+            yield
 
     def _again(self, statements: Sequence[Statement], timeout_s: float, first: Unreachable) -> Answer:
         try:
@@ -116,11 +126,16 @@ class Session:
             raise
         answer = Answer(tuple(shell.output), tuple(shell.streams.error))
         session.used = time.monotonic()
+        # A pipeline that is not closed counts against a quota of 1,000. Nobody has to wait for that, not even the end of the program.
+        self._ending = threading.Thread(target=self._end, args=(shell,), name=f"end {self._host}", daemon=True)
+        self._ending.start()
+        return answer
+
+    def _end(self, shell: PowerShell) -> None:
         try:
-            shell.close()  # a pipeline that is not closed counts against a quota of 1,000
+            shell.close()
         except Exception:
             self._throw_away()
-        return answer
 
     def _wait(self, shell: PowerShell, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s

@@ -195,6 +195,12 @@ class LiveWorld:
         with self.waiting(longest_s(effect)):
             return self._do(effect)
 
+    def modify_together(self, changes: Sequence[ModifyEntry]) -> list[ReconcileError | None]:
+        """Carry out changes of one domain at once, as ``core.ports.ModifiesTogether`` says."""
+        (domain,) = {change.domain for change in changes}
+        with self.waiting(longest_s(changes[0])):
+            return self._directories[domain].modify_all(changes, self._check)
+
     def do_together(self, works: Sequence[Callable[[], None]]) -> None:
         """Do several pieces of work at the same time, as ``core.ports.DoesTogether`` says."""
         self.at_once(works, threads=len(works))

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from reconciler.core.errors import ReconcileError, WorldError
 from reconciler.core.looks import LastLook
-from reconciler.core.ports import AsksTogether, DoesTogether, World
+from reconciler.core.ports import AsksTogether, DoesTogether, ModifiesTogether, World
 from reconciler.core.query import Query, Rows, Search
 from reconciler.core.steps import AddEntry, DeleteEntry, Effect, ModifyEntry
 from reconciler.core.table import Table
@@ -198,6 +198,19 @@ class RememberingWorld:
             return self.world.do(effect)
         finally:
             self._memory.forget()
+
+    def modify_together(self, changes: Sequence[ModifyEntry]) -> list[ReconcileError | None]:
+        """Carry out changes of one domain, at once where the world can."""
+        if isinstance(self.world, ModifiesTogether):
+            return self.world.modify_together(changes)
+        return [self._error(change) for change in changes]
+
+    def _error(self, change: ModifyEntry) -> ReconcileError | None:
+        try:
+            self.world.do(change)
+        except ReconcileError as error:
+            return error
+        return None
 
     def do_together(self, works: Sequence[Callable[[], None]]) -> None:
         """Do several pieces of work, at the same time where the world can; each effect in them still goes through ``do``."""

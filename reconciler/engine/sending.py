@@ -2,31 +2,36 @@
 
 The law: a step that was not carried out stops those that build on it, and one whose fate is unknown all that were not sent yet.
 Only the effects themselves are under way at once: whatever is written down or told about them, and the decision whether another one
-is sent, happens in turn.
+is sent, happens in turn. Changes of one directory that do not build on each other are announced, sent and recorded many at a time:
+what is synced for each group costs more than the writes themselves.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from itertools import groupby
+from typing import Any
 
+from reconciler.core.audit import Stage
 from reconciler.core.errors import Fenced, ReconcileError, Refused, Stale, Unreachable
 from reconciler.core.plan import Change
-from reconciler.core.ports import DoesTogether
+from reconciler.core.ports import DoesTogether, ModifiesTogether, World
 from reconciler.core.query import Rows
-from reconciler.core.steps import Step
+from reconciler.core.steps import ModifyEntry, Step
 from reconciler.engine.events import Event
 from reconciler.engine.portions import how_far
 from reconciler.engine.records import announce, record
 from reconciler.engine.run import Progress, Tools
 
 SHOWN = 20
+AT_ONCE = 128
+"""So many changes of a directory at once: more win little, and an end that is asked for waits for the whole group."""
 
 
 def send(change: Change, tools: Tools, progress: Progress) -> ReconcileError | None:
@@ -82,32 +87,39 @@ class _Sending:
 
     def walk(self, lane: Sequence[Step]) -> None:
         """Send the steps of one lane, until one of them or another lane ends it."""
-        for step in lane:
-            if not self._send(step):
+        for steps in _at_once(lane, self.tools.world):
+            if not self._send(steps):
                 return
 
     def outcome(self) -> ReconcileError | None:
         """Return the error for all that was met."""
         return _first_of(self.errors) or _together(self.refused, self.change)
 
-    def _send(self, step: Step) -> bool:
-        """Send a step; return whether those after it in its lane may follow."""
+    def _send(self, steps: Sequence[Step]) -> bool:
+        """Send steps at once; return whether those after them in their lane may follow."""
         with self._in_turn():
-            if not self._may_go_on(step):
+            if not self._may_go_on(steps[0]):
                 return False
-            began = self._begin(step)
+            began = self._begin(steps)
         try:
-            found: Rows | ReconcileError = self.tools.world.do(step.effect)
-        except ReconcileError as error:
-            found = error
+            found = self._answers(steps)
         except BaseException:
             with self._in_turn():
                 self.over = self.dead = True
             raise
         with self._in_turn():
-            return (
-                self._failed(step, found, began) if isinstance(found, ReconcileError) else self._did(step, found, began)
-            )
+            return self._ended(list(zip(steps, found, strict=True)), began)
+
+    def _answers(self, steps: Sequence[Step]) -> list[Rows | ReconcileError]:
+        """Carry out the effects; return what each answered, or why it was not carried out."""
+        world = self.tools.world
+        try:
+            if len(steps) > 1 and isinstance(world, ModifiesTogether):
+                changes = [step.effect for step in steps if isinstance(step.effect, ModifyEntry)]
+                return [() if error is None else error for error in world.modify_together(changes)]
+            return [world.do(step.effect) for step in steps]
+        except ReconcileError as error:
+            return [error] * len(steps)
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -128,28 +140,40 @@ class _Sending:
             return False
         return True
 
-    def _begin(self, step: Step) -> datetime:
-        self.tools.listen(Event("step", self.change.key, str(step)))
+    def _begin(self, steps: Sequence[Step]) -> datetime:
+        for step in steps:
+            self.tools.listen(Event("step", self.change.key, str(step)))
         began = self.tools.clock.now()
-        self.tools.journal.note({note.key: note.value for note in step.notes}, began)
-        announce(self.change, step, "sending", self.tools)
+        if notes := {note.key: note.value for step in steps for note in step.notes}:
+            self.tools.journal.note(notes, began)
+        announce(self.change, steps, self.tools)
         return began
 
-    def _did(self, step: Step, rows: Rows, began: datetime) -> bool:
-        """Keep what a step answered; return whether those after it are not in vain."""
-        learned = self.change.wanted.learns(step, rows)
+    def _ended(self, answers: Sequence[tuple[Step, Rows | ReconcileError]], began: datetime) -> bool:
+        """Keep what became of steps; return whether those after them in their lane may follow."""
+        learned: dict[str, Mapping[str, Any]] = {}
+        for step, answer in answers:
+            if not isinstance(answer, ReconcileError):
+                learned |= self.change.wanted.learns(step, answer)
         if learned:
             self.progress.learned = True
             self.tools.journal.note(learned, self.tools.clock.now())
-        record(self.change, step, "done", began, self.tools)
+        record(self.change, [(step, _stage(answer)) for step, answer in answers], began, self.tools)
+        followed = [
+            self._failed(step, answer) if isinstance(answer, ReconcileError) else self._did(step, answer)
+            for step, answer in answers
+        ]
+        return all(followed)
+
+    def _did(self, step: Step, rows: Rows) -> bool:
+        """Tell of a step that was carried out; return whether those after it are not in vain."""
         self._tell(step)
         vain = self.change.wanted.in_vain(step, rows)
         self.over |= vain
         return not vain
 
-    def _failed(self, step: Step, error: ReconcileError, began: datetime) -> bool:
-        """Keep what became of a step; return whether those after it in its lane may follow."""
-        record(self.change, step, "refused" if isinstance(error, Refused) else "unknown", began, self.tools)
+    def _failed(self, step: Step, error: ReconcileError) -> bool:
+        """Weigh a step that failed; return whether those after it in its lane may follow."""
         if kept := self.change.wanted.fails(step, error):
             self.tools.journal.note(kept, self.tools.clock.now())
             self._tell(step)
@@ -179,6 +203,27 @@ class _Sending:
         self.done += step.portion.size if step.portion else 0
 
 
+def _at_once(lane: Sequence[Step], world: World) -> Iterator[Sequence[Step]]:
+    """Return the steps of a lane in groups of which each is sent at once."""
+    for domain, alike in groupby(lane, key=_domain_of if isinstance(world, ModifiesTogether) else lambda step: ""):
+        steps = list(alike)
+        most = AT_ONCE if domain else 1
+        yield from (steps[start : start + most] for start in range(0, len(steps), most))
+
+
+def _domain_of(step: Step) -> str:
+    """Return which directory a step changes, if it may go together with others: it stands apart, and says all that it needs."""
+    return (
+        step.effect.domain if step.apart and isinstance(step.effect, ModifyEntry) and not step.effect.sd_flags else ""
+    )
+
+
+def _stage(answer: Rows | ReconcileError) -> Stage:
+    if not isinstance(answer, ReconcileError):
+        return "done"
+    return "refused" if isinstance(answer, Refused) else "unknown"
+
+
 def _of_one_step(error: ReconcileError) -> bool:
     """Whether it is sure that the step was not carried out, and nothing is said about any other."""
     if isinstance(error, Unreachable):
@@ -191,9 +236,9 @@ def _first_of(errors: Sequence[ReconcileError]) -> ReconcileError | None:
     if not errors:
         return None
     worst, *others = sorted(errors, key=_of_one_step)
-    if others:
+    if meanwhile := dict.fromkeys(error.what for error in others if error.what != worst.what):
         worst = copy(worst)
-        worst.do = "\n".join([*worst.do.splitlines(), *(f"meanwhile: {error.what}" for error in others)])
+        worst.do = "\n".join([*worst.do.splitlines(), *(f"meanwhile: {what}" for what in meanwhile)])
     return worst
 
 

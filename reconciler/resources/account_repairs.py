@@ -20,14 +20,18 @@ def _of_one(one: Stand, source: str, target: str) -> Iterator[Step]:
         return
     if one.must_change:
         change = AttributeChange("pwdLastSet", "replace", ("-1",))
-        yield Step(ModifyEntry(target, account.dn, (change,)), f"let {account.sam} keep the copied password")
+        yield Step(
+            ModifyEntry(target, account.dn, (change,)), f"let {account.sam} keep the copied password", apart=True
+        )
     if changes := (*_names(one), *_attributes(one)):
         what = ", ".join((*one.names, *one.attributes))
-        yield Step(ModifyEntry(target, account.dn, changes), f"set {what} of {account.sam} as declared")
+        yield Step(ModifyEntry(target, account.dn, changes), f"set {what} of {account.sam} as declared", apart=True)
     if one.source == "disabled" and one.usable:
         old = one.pair.source.control
         closed = _moved("userAccountControl", [str(old).encode()], [str(old | DISABLED).encode()])
-        yield Step(ModifyEntry(source, one.pair.source.dn, closed), f"disable {one.pair.source.sam} in the source")
+        yield Step(
+            ModifyEntry(source, one.pair.source.dn, closed), f"disable {one.pair.source.sam} in the source", apart=True
+        )
 
 
 def _names(one: Stand) -> tuple[AttributeChange, ...]:

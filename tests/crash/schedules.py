@@ -129,7 +129,7 @@ class SimulatedJournal(MemoryJournal):
         super().sight(sightings)
         self.written("drifts")
 
-    def record(self, event: str, at: datetime, detail: Json) -> None:
+    def record(self, event: str, at: datetime, *details: Json) -> None:
         self.written(f"history: {event}")
 
     def _intern(self) -> None:

@@ -8,10 +8,11 @@ unless its dead-man's switch is armed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from reconciler.core.errors import ReconcileError
 from reconciler.core.ports import Journal
 from reconciler.core.query import Command, Query, Rows, Search
 from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, LogOn, ModifyEntry, Restart, RunTask
@@ -85,6 +86,17 @@ class SimulatedWorld:
                 check_promises(self.tables, self.journal)
         self.after(effect)
         return rows
+
+    def modify_together(self, changes: Sequence[ModifyEntry]) -> list[ReconcileError | None]:
+        """Carry out changes one after the other; each may be refused, lost, or the last."""
+        found: list[ReconcileError | None] = []
+        for change in changes:
+            try:
+                self.do(change)
+                found.append(None)
+            except ReconcileError as error:
+                found.append(error)
+        return found
 
     def _done(self, effect: Effect) -> Rows:
         match effect:

@@ -55,6 +55,14 @@ def done(number: int, code: int = 0, cookie: bytes | None = None, text: str = ""
     return _encoded(message)
 
 
+def modified(number: int, code: int = 0, text: str = "") -> bytes:
+    """Encode a ModifyResponse."""
+    message = _message(number)
+    found = message["protocolOp"]["modifyResponse"]
+    found["resultCode"], found["matchedDN"], found["diagnosticMessage"] = code, "", text
+    return _encoded(message)
+
+
 def reference(number: int) -> bytes:
     """Encode a SearchResultReference."""
     message = _message(number)
@@ -90,7 +98,7 @@ def long_form(message: bytes) -> bytes:
 
 
 class Scripted:
-    """A socket whose other side answers each message at once, in pieces of the given sizes, over and over.
+    """A socket whose other side answers what is sent at once, message by message, in pieces of the given sizes, over and over.
 
     Attributes:
         asked: Every request, decoded.
@@ -105,10 +113,10 @@ class Scripted:
         self._waiting = b""
 
     def sendall(self, data: bytes) -> None:
-        message, rest = decoder.decode(data, asn1Spec=LDAPMessage())
-        assert rest == b""
-        self.asked.append(message)
-        self._waiting += next(self._answers)(int(message["messageID"]))
+        while data:
+            message, data = decoder.decode(data, asn1Spec=LDAPMessage())
+            self.asked.append(message)
+            self._waiting += next(self._answers)(int(message["messageID"]))
 
     def recv(self, most: int) -> bytes:
         size = min(most, self._sizes[self._turn % len(self._sizes)])

@@ -138,7 +138,7 @@ def test_secret_that_was_looked_up_is_struck_out(path: Path, tmp_path: Path) -> 
     secrets = Secrets(tmp_path)
     secrets.reveal(SecretRef(file=PurePath("s")))
     with AuditFile.open(path, scrub=secrets.scrub) as log:
-        log.append(record(0, "Tr0ub4dor&3"))
+        log.append(record(0, "Tr0ub4dor&3"), record(1), record(2, "Tr0ub4dor&3"))
     found = b"".join(one.read_bytes() for one in path.parent.iterdir())
     assert b"Tr0ub4dor" not in found
     assert faults(path) == []
@@ -299,6 +299,68 @@ def test_lost_public_key_is_exported_again(path: Path) -> None:
     assert files.public.read_bytes() == before
 
 
+def test_records_that_are_added_at_once_are_records_like_others(path: Path, tmp_path: Path) -> None:
+    with AuditFile.open(path) as log:
+        log.append(record(0), record(1), record(2))
+        log.append(record(3), record(4))
+        assert log.head.count == 5
+    assert numbers(path) == ["0", "1", "2", "3", "4"]
+    assert faults(path) == []
+    one_by_one = filled(tmp_path / "other" / "demo.audit.jsonl", 5)
+    assert path.read_bytes() == one_by_one.log.read_bytes()
+
+
+@shared
+@given(st.integers(0), st.integers(1, 3))
+def test_what_is_cut_off_between_records_that_were_announced_together_is_dropped(
+    tmp_path: Path, length: int, before: int
+) -> None:
+    """A crash may leave any part of what was written at once; what was acknowledged before stays."""
+    path = tmp_path / f"{before}-{length}" / "demo.audit.jsonl"
+    files = filled(path, before)
+    kept = {file: file.read_bytes() for file in (files.log, files.head)}
+    with AuditFile.open(path) as log:
+        log.append(*(record(number) for number in range(before, before + 4)))
+    added = files.log.read_bytes()[len(kept[files.log]) :]
+    files.head.rename(files.coming)
+    files.head.write_bytes(kept[files.head])
+    files.log.write_bytes(kept[files.log] + added[: length % len(added)])
+    assert faults(path) == []
+    assert inspect(path).count == before
+    AuditFile.open(path).close()
+    assert files.log.read_bytes() == kept[files.log]
+    assert not files.coming.exists()
+
+
+def test_records_beyond_what_was_announced_are_refused(path: Path) -> None:
+    files = filled(path, 1)
+    old = files.head.read_bytes()
+    with AuditFile.open(path) as log:
+        log.append(record(1), record(2))
+        announced = files.head.read_bytes()
+        log.append(record(3))
+    files.head.write_bytes(old)
+    files.coming.write_bytes(announced)
+    with pytest.raises(AuditError, match="records 2 to 4: beyond the signed head"):
+        AuditFile.open(path)
+
+
+def test_other_records_than_those_that_were_announced_are_refused(path: Path, tmp_path: Path) -> None:
+    files = filled(path, 1)
+    old = {file: file.read_bytes() for file in (files.log, files.head)}
+    with AuditFile.open(path) as log:
+        log.append(record(1), record(2))
+    announced = files.head.read_bytes()
+    for file, content in old.items():
+        file.write_bytes(content)
+    with AuditFile.open(path) as log:
+        log.append(record(7), record(8))
+    files.head.write_bytes(old[files.head])
+    files.coming.write_bytes(announced)
+    with pytest.raises(AuditError, match="record 3: is not the one that the signed head names"):
+        AuditFile.open(path)
+
+
 def test_second_writer_is_noticed(path: Path) -> None:
     with AuditFile.open(path) as one, AuditFile.open(path) as other:
         one.append(record(0))
@@ -353,8 +415,9 @@ CALLS = 40  # more than opening a fresh log and adding a record take
 
 @pytest.mark.parametrize("how", ["before", "half", "after"])
 @pytest.mark.parametrize("already", [0, 2])
+@pytest.mark.parametrize("at_once", [1, 5])
 def test_crash_at_any_point_loses_nothing_acknowledged_and_is_no_tampering(
-    tmp_path: Path, how: str, already: int
+    tmp_path: Path, how: str, already: int, at_once: int
 ) -> None:
     done = 0
     for nth in range(1, CALLS):
@@ -364,20 +427,20 @@ def test_crash_at_any_point_loses_nothing_acknowledged_and_is_no_tampering(
         acknowledged = already
         with failing(nth, how, Crash()) as calls, suppress(Crash):
             with AuditFile.open(path) as log:
-                log.append(record(already))
-            acknowledged += 1
+                log.append(*(record(already + number) for number in range(at_once)))
+            acknowledged += at_once
             done += 1
         if path.exists() and Files.of(path).public.exists() and acknowledged:
             assert faults(path) == [], nth
-        _crash_again_and_go_on(path, nth % 7 + 1, acknowledged, already + 1)
+        _crash_again_and_go_on(path, nth % 7 + 1, {acknowledged, already + at_once})
     assert done, calls.calls  # the last ones met no failure: every point was tried
 
 
-def _crash_again_and_go_on(path: Path, nth: int, acknowledged: int, sent: int) -> None:
+def _crash_again_and_go_on(path: Path, nth: int, possible: set[int]) -> None:
     with failing(nth, "after", Crash()), suppress(Crash):
         AuditFile.open(path).close()
     with AuditFile.open(path) as log:
-        assert acknowledged <= log.head.count <= sent
+        assert log.head.count in possible  # all of them or none
         log.append(record(99))
     found = numbers(path)
     assert found == [*(str(number) for number in range(len(found) - 1)), "99"]

@@ -270,8 +270,8 @@ def test_a_step_of_unknown_fate_ends_every_lane(error: ReconcileError) -> None:
         change(effect)
 
     class Watched(MemoryJournal):
-        def record(self, event: str, at: datetime, detail: Json) -> None:
-            super().record(event, at, detail)
+        def record(self, event: str, at: datetime, *details: Json) -> None:
+            super().record(event, at, *details)
             lost.set()
 
     meet = Barrier(2)
@@ -303,7 +303,7 @@ def test_asked_to_stop_no_lane_sends_another_step() -> None:
 
 def test_where_nothing_can_be_written_down_no_lane_sends_anything() -> None:
     class Full(MemoryJournal):
-        def record(self, event: str, at: datetime, detail: Json) -> None:
+        def record(self, event: str, at: datetime, *details: Json) -> None:
             raise JournalError("the disk is full")
 
     world = ParallelWorld()
@@ -319,9 +319,9 @@ def test_facts_are_there_before_a_step_and_its_record_after_it_in_every_lane() -
             super().note(facts, at)
             seen.extend(key for key in facts if key.startswith("noted/"))
 
-        def record(self, event: str, at: datetime, detail: Json) -> None:
-            super().record(event, at, detail)
-            seen.append(f"{detail['outcome']} {detail['step']}")
+        def record(self, event: str, at: datetime, *details: Json) -> None:
+            super().record(event, at, *details)
+            seen.extend(f"{detail['outcome']} {detail['step']}" for detail in details)
 
     seen: list[str] = []
     world = ParallelWorld()

@@ -1,0 +1,100 @@
+"""The socket of an ldap3 connection, read message by message.
+
+ldap3 connects, binds and does TLS. Between two operations its synchronous strategy holds nothing of what it read
+(``SyncStrategy.receiving`` ends where a message ends), and our binds have no security layer below TLS, so that the bytes of
+the socket are LDAP messages.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ldap3.core.exceptions import (
+    LDAPSessionTerminatedByServerError,
+    LDAPSocketOpenError,
+    LDAPSocketReceiveError,
+    LDAPSocketSendError,
+)
+
+from reconciler.edge import ldap_ber as ber
+from reconciler.edge.ldap_ber import Malformed
+
+if TYPE_CHECKING:
+    from ldap3 import Connection
+
+_CHUNK = 1 << 18
+_NOTICE_OF_DISCONNECTION = b"1.3.6.1.4.1.1466.20036"  # RFC 4511, section 4.4.1
+
+
+class Wire:
+    """What is sent and received below ldap3. Whoever leaves something unread drops the connection.
+
+    Raises:
+        LDAPException: From each call, where the connection broke.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        if not connection.listening or connection.socket is None:
+            raise LDAPSocketOpenError("the connection is closed")
+        self._connection = connection
+        self._socket: Any = connection.socket
+
+    def next_number(self) -> int:
+        """Return the number for a message."""
+        number: int = self._connection.server.next_message_id()
+        return number
+
+    def send(self, messages: bytes) -> None:
+        """Send whole messages."""
+        try:
+            self._socket.sendall(messages)
+        except OSError as error:
+            raise LDAPSocketSendError(f"error sending data: {error}") from error
+
+    def more(self, buffer: bytearray) -> None:
+        """Wait for bytes and add them."""
+        try:
+            data = self._socket.recv(_CHUNK)
+        except OSError as error:  # a timeout too
+            raise LDAPSocketReceiveError(f"error receiving data: {error}") from error
+        if not data:
+            raise LDAPSessionTerminatedByServerError("session terminated by server")
+        buffer += data
+
+
+def number_of(buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
+    """Return the number of the message whose content begins here, and where it ends.
+
+    Raises:
+        LDAPException: It is the notice that the server leaves.
+    """
+    at, place = ber.opened(buffer, begin, ber.INTEGER, end)
+    number = int.from_bytes(buffer[at:place], "big", signed=True)
+    if number == 0:
+        notice = _NOTICE_OF_DISCONNECTION in buffer[place:end]
+        raise LDAPSessionTerminatedByServerError(
+            "session terminated by server" if notice else "an unknown notification from the server"
+        )
+    return number, place
+
+
+def content_of(buffer: bytearray, at: int) -> int:
+    """Return where the content of the message at ``at`` begins, of which it is known where it ends."""
+    size = buffer[at + 1]
+    return at + 2 if size < 128 else at + 2 + (size & 127)
+
+
+def whole_operation(buffer: bytearray, place: int, end: int) -> None:
+    """See that an operation fills its message up to the controls."""
+    if place >= end:
+        raise Malformed("a message without an operation")
+    _, stop = ber.opened(buffer, place, buffer[place], end)
+    if stop != end and ber.opened(buffer, stop, ber.CONTROLS, end)[1] != end:
+        raise Malformed("a message that does not end with its operation or controls")
+
+
+def drop(connection: Connection) -> None:
+    """Close the connection without a word: whoever is given it next sees that it is closed."""
+    with suppress(Exception):
+        connection.strategy.close()
