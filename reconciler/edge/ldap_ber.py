@@ -15,8 +15,8 @@ from reconciler.core.table import Entry, values
 LONGEST_MESSAGE = 1 << 28
 """Bytes; whoever announces more than that does not speak LDAP."""
 
-INTEGER, OCTET_STRING, ENUMERATED, SEQUENCE, SET, CONTROLS = 0x02, 0x04, 0x0A, 0x30, 0x31, 0xA0
-ENTRY, DONE, REFERENCE, EXTENDED, INTERMEDIATE = 0x64, 0x65, 0x73, 0x78, 0x79
+BOOLEAN, INTEGER, OCTET_STRING, ENUMERATED, SEQUENCE, SET, CONTROLS = 0x01, 0x02, 0x04, 0x0A, 0x30, 0x31, 0xA0
+SEARCH, ENTRY, DONE, REFERENCE, EXTENDED, INTERMEDIATE = 0x63, 0x64, 0x65, 0x73, 0x78, 0x79
 MODIFY, MODIFIED = 0x66, 0x67
 PAGED_RESULTS = b"1.2.840.113556.1.4.319"  # RFC 2696
 _RANGE = re.compile(r"^(?P<name>[^;]+);range=(?P<first>\d+)-(?P<last>\d+|\*)$", re.IGNORECASE)
@@ -180,8 +180,8 @@ def _cookie(buffer: bytes, start: int, end: int) -> bytes:
     for begin, finish in _inside(buffer, at, stop, SEQUENCE):
         name_at, at = opened(buffer, begin, OCTET_STRING, finish)
         if buffer[name_at:at] == PAGED_RESULTS:
-            if at < finish and buffer[at] == 0x01:  # criticality
-                _, at = opened(buffer, at, 0x01, finish)
+            if at < finish and buffer[at] == BOOLEAN:  # criticality
+                _, at = opened(buffer, at, BOOLEAN, finish)
             at, finish = opened(buffer, at, OCTET_STRING, finish)
             at, finish = opened(buffer, at, SEQUENCE, finish)
             _, at = opened(buffer, at, INTEGER, finish)

@@ -20,6 +20,7 @@ from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
 from ldap3.utils.asn1 import encode
 
 from reconciler.edge import ldap_ber as ber
+from reconciler.edge import ldap_filter
 from reconciler.edge.ldap_ber import Malformed, Result
 from reconciler.edge.ldap_wire import Wire, content_of, drop, number_of, whole_operation
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from ldap3 import Connection
 
 PAGE = 1000
+_SCOPES = {ldap3.BASE: 0, ldap3.LEVEL: 1, ldap3.SUBTREE: 2}
+# No aliases are followed; neither size nor time is limited; values come with the names.
+_WITHOUT_LIMITS = bytes((ber.ENUMERATED, 1, 0, ber.INTEGER, 1, 0, ber.INTEGER, 1, 0, ber.BOOLEAN, 1, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,33 @@ class Page:
 def written(
     connection: Connection, base: str, where: str, scope: str, attributes: Sequence[str], controls: list[Any] | None
 ) -> Request:
-    """Let ldap3 write a search down; every scope but that of the base alone is read in pages. Active Directory has no aliases.
+    """Write a search down; every scope but that of the base alone is read in pages. Active Directory has no aliases.
 
     Raises:
         LDAPException: It cannot be written: filter or names are malformed.
     """
+    plain = ldap_filter.written(where)
+    if plain is not None:
+        operation = _operation(base, plain, scope, attributes)
+    else:
+        operation = _operation_by_ldap3(connection, base, where, scope, attributes)
+    return Request(operation, _listed(controls), scope != ldap3.BASE)
+
+
+def _operation(base: str, where: bytes, scope: str, attributes: Sequence[str]) -> bytes:
+    """Return a SearchRequest: RFC 4511, section 4.5.1."""
+    names = b"".join(ber.packed(ber.OCTET_STRING, name.encode()) for name in attributes or [ldap3.NO_ATTRIBUTES])
+    return ber.packed(
+        ber.SEARCH,
+        ber.packed(ber.OCTET_STRING, base.encode())
+        + ber.packed(ber.ENUMERATED, bytes((_SCOPES[scope],)))
+        + _WITHOUT_LIMITS
+        + where
+        + ber.packed(ber.SEQUENCE, names),
+    )
+
+
+def _operation_by_ldap3(connection: Connection, base: str, where: str, scope: str, attributes: Sequence[str]) -> bytes:
     message = LDAPMessage()
     message["messageID"] = MessageID(1)
     request = search_operation(
@@ -78,15 +104,19 @@ def written(
         connection.auto_escape, connection.auto_encode, None, None, connection.check_names,
     )  # fmt: skip
     message["protocolOp"] = ProtocolOp().setComponentByName("searchRequest", request)
-    listed = build_controls_list(controls)
-    if listed is not None:
-        message["controls"] = listed
     whole: bytes = encode(message)
     at, end = ber.opened(whole, 0, ber.SEQUENCE, len(whole))
     _, at = ber.opened(whole, at, ber.INTEGER, end)
-    _, stop = ber.opened(whole, at, whole[at], end)
-    begin = ber.opened(whole, stop, ber.CONTROLS, end)[0] if stop < end else end
-    return Request(whole[at:stop], whole[begin:end], scope != ldap3.BASE)
+    return whole[at:end]
+
+
+def _listed(controls: list[Any] | None) -> bytes:
+    """Return controls without the tag of the whole."""
+    if not controls:
+        return b""
+    whole: bytes = encode(build_controls_list(controls))
+    at, end = ber.opened(whole, 0, ber.CONTROLS, len(whole))
+    return whole[at:end]
 
 
 def pages(connection: Connection, request: Request) -> Generator[Page, None, None]:
@@ -140,7 +170,7 @@ def _answer(wire: Wire, number: int, rest: bytes) -> tuple[Page, bytes]:
         if not 0 < end <= len(buffer):
             wire.more(buffer)
             continue
-        place = _operation(buffer, at, end, ours)
+        place = _place(buffer, at, end, ours)
         operation = buffer[place]
         if operation == ber.ENTRY:
             entries.append(place)
@@ -152,7 +182,7 @@ def _answer(wire: Wire, number: int, rest: bytes) -> tuple[Page, bytes]:
         at = end
 
 
-def _operation(buffer: bytearray, at: int, end: int, ours: bytes) -> int:
+def _place(buffer: bytearray, at: int, end: int, ours: bytes) -> int:
     """Return where the operation of a message stands, if it answers ours."""
     begin = content_of(buffer, at)
     if buffer.startswith(ours, begin):
