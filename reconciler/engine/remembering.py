@@ -12,7 +12,6 @@ Source: MS-ADTS 3.1.1.1.9 and 3.1.1.3.2.12 (highestCommittedUSN), MS-ADA3 uSNCha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,89 +23,12 @@ from reconciler.core.ports import AsksTogether, DoesTogether, ModifiesTogether, 
 from reconciler.core.query import Query, Rows, Search
 from reconciler.core.steps import AddEntry, DeleteEntry, Effect, ModifyEntry
 from reconciler.core.table import Table
-from reconciler.core.values import escape_filter
+from reconciler.engine.counted import about, any_of, asks_guid, counted, names_others, patchable, with_guid
 from reconciler.engine.movement import GUID, Standing, moved, standing_of
 
 MOST_MOVED = 100
 """More objects than this are not picked out one by one."""
 _AT_ONCE = 100  # searches in one filter
-
-# Attributes whose values change only by a write to the object itself: no back links, no names of other objects (a rename
-# there changes them here), nothing that is computed when it is read.
-_OWN = frozenset(
-    [
-        "objectclass",
-        "objectsid",
-        "objectguid",
-        "samaccountname",
-        "userprincipalname",
-        "pwdlastset",
-        "iscriticalsystemobject",
-        "sidhistory",
-        "useraccountcontrol",
-        "samaccounttype",
-        "grouptype",
-        "accountexpires",
-        "lockouttime",
-        "primarygroupid",
-        "admincount",
-        "description",
-        "displayname",
-        "mail",
-        "proxyaddresses",
-        "serviceprincipalname",
-        "givenname",
-        "sn",
-        "info",
-        "cn",
-        "name",
-        "employeeid",
-        "employeenumber",
-        "department",
-        "company",
-        "title",
-        "extensionattribute1",
-        "extensionattribute2",
-        "extensionattribute3",
-        "extensionattribute4",
-        "extensionattribute5",
-    ]
-)
-# Names of other objects of the domain: they change when one of those gets another name or place, which ``moved`` tells of, and
-# when one is deleted.
-_LINKS = frozenset(["member"])
-# What changes only together with the count of the controller, if not by a write to this object.
-_COUNTED = (
-    _OWN
-    | _LINKS
-    | frozenset(
-        [
-            "gplink",
-            "flags",
-            "trustpartner",
-            "flatname",
-            "securityidentifier",
-            "trustdirection",
-            "trusttype",
-            "trustattributes",
-            "ncname",
-            "netbiosname",
-            "dnsroot",
-            "fsmoroleowner",
-            "dnshostname",
-            "ldapdisplayname",
-            "schemaidguid",
-            "rightsguid",
-            "invocationid",
-            "msds-hasmasterncs",
-            "hasmasterncs",
-            "msds-hasfullreplicancs",
-            "msds-hasdomainncs",
-        ]
-    )
-)
-_TERM = re.compile(r"\(([A-Za-z][A-Za-z0-9-]*)(?::1\.2\.840\.113556\.1\.4\.80[34]:)?(?:=|>=|<=|~=)")
-_OPENING = re.compile(r"\((?![&|!])")
 
 
 class Steady(World, AsksTogether, Protocol):
@@ -259,7 +181,7 @@ class RememberingWorld:
             found = moved(self.world.ask, domain, before.standing)
             if found is None or len(found.guids) > MOST_MOVED:
                 return _Look(standing, turn)
-            kept = [search for search in wanted if not (found.deletions and _names_others(search))]
+            kept = [search for search in wanted if not (found.deletions and names_others(search))]
             return self._settled(_patched(_Look(standing, turn, gone=found.guids), before, kept))
         except WorldError:
             self._memory.domains.pop(domain, None)  # whoever is asked next says what is wrong
@@ -274,7 +196,7 @@ class RememberingWorld:
         for searches in alike.values():
             for start in range(0, len(searches), _AT_ONCE):
                 some = searches[start : start + _AT_ONCE]
-                if len(some) > 1 and not self.world.ask(_any(some, look.gone)):
+                if len(some) > 1 and not self.world.ask(any_of(some, look.gone)):
                     known |= {search: _left(search, patches.pop(search)[0].known, look.gone) for search in some}
         return replace(look, known=known, patches=patches)
 
@@ -319,7 +241,7 @@ def _patched(look: _Look, before: _Domain, wanted: Iterable[Search]) -> _Look:
         if answer is None or answer.known is None:
             continue
         if look.gone:
-            patches[search] = (answer, _about(search, look.gone))
+            patches[search] = (answer, about(search, look.gone))
         else:
             known[search] = answer
     return replace(look, patches=patches, known=known)
@@ -349,7 +271,7 @@ def _whole(
 
 def _answer(search: Search, rows: Table, known: Table | None) -> _Answer:
     """Return an answer; GUIDs are taken out again where they were not asked for."""
-    return _Answer(rows if _asks_guid(search) else rows.without(GUID), known)
+    return _Answer(rows if asks_guid(search) else rows.without(GUID), known)
 
 
 def _left(search: Search, known: Table | None, gone: frozenset[bytes]) -> _Answer:
@@ -362,63 +284,3 @@ def _left(search: Search, known: Table | None, gone: frozenset[bytes]) -> _Answe
 def _identified(rows: Table) -> bool:
     """Whether each row has one GUID, written as ``Table.replaced`` compares it."""
     return all(body is not None and len(body) == 18 and body[:2] == b"\4\x10" for body in rows.bodies(GUID))
-
-
-def with_guid(search: Search) -> Search:
-    """Return the search, asking for GUIDs as well."""
-    return search if _asks_guid(search) else replace(search, attributes=(*search.attributes, "objectGUID"))
-
-
-def _asks_guid(search: Search) -> bool:
-    return GUID in (name.lower() for name in search.attributes)
-
-
-def _any(searches: Sequence[Search], guids: Iterable[bytes]) -> Search:
-    """Return the search for what any of these finds among these objects."""
-    where = "".join(search.where for search in searches)
-    return replace(searches[0], where=f"(&(|{where}){_among(guids)})", attributes=("objectGUID",))
-
-
-def _about(search: Search, guids: Iterable[bytes]) -> Search:
-    """Return the search about these objects alone: the directory itself says which of them it still finds."""
-    return replace(with_guid(search), where=f"(&{search.where}{_among(guids)})")
-
-
-def _among(guids: Iterable[bytes]) -> str:
-    return f"(|{''.join(f'(objectGUID={escape_filter(guid)})' for guid in sorted(guids))})"
-
-
-def counted(search: Search) -> bool:
-    """Whether the answer stays the same for as long as the controller counts no change.
-
-    Not so: what a controller says of itself, security descriptors (inherited parts arrive later, uncounted), and anything that
-    is not known.
-    """
-    return bool(
-        not search.controller
-        and not search.deleted
-        and not search.sd_flags
-        and search.base.lower() != "rootdse"
-        and _attributes(search) - {"objectcategory"} <= _COUNTED
-    )
-
-
-def patchable(search: Search) -> bool:
-    """Whether each row depends on its own object alone, as long as nothing is renamed, moved or deleted."""
-    own = _attributes(search) - {"objectcategory"} <= _OWN | _LINKS
-    return own and not search.base.lower().startswith("config:") and counted(search)
-
-
-def _names_others(search: Search) -> bool:
-    return not _LINKS.isdisjoint(_attributes(search))
-
-
-def _attributes(search: Search) -> set[str]:
-    """Return every attribute that a search asks for or looks at; ``?`` among them where that cannot be told."""
-    return {name.lower() for name in search.attributes} | (_named(search.where) or {"?"})
-
-
-def _named(where: str) -> set[str] | None:
-    """Return the attributes that a filter names, None where it cannot be told."""
-    names = _TERM.findall(where)
-    return {name.lower() for name in names} if len(names) == len(_OPENING.findall(where)) else None

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from reconciler.core.errors import ReconcileError, Unreachable
 from reconciler.core.query import Command, Query, Rows, Search
 from reconciler.core.steps import AddEntry, Effect
+from reconciler.engine.counted import counted, patchable
 from reconciler.engine.movement import name_written_at
-from reconciler.engine.remembering import Memory, RememberingWorld, counted, patchable
+from reconciler.engine.remembering import Memory, RememberingWorld
 from tests.engine.counting_directory import BIN_GUID, CONFIG_GUID, HEAD, HEAD_GUID, CountingDomain, Thing
 
 USERS = "(&(objectClass=user)(!(objectClass=computer)))"
