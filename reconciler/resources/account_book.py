@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.resources.account_matching import Pair, Rules, Target, in_order, key_value, match
+from reconciler.resources.account_matching import Pair, Rules, Target, folded, in_order, key_value, match
 from reconciler.resources.account_records import Account
 from reconciler.resources.account_standing import Stand
 from reconciler.resources.several import Several
@@ -126,7 +126,7 @@ class Book:
     def _called(self, pair: Pair) -> set[str]:
         """Return the names, folded, that an account is looked for by: as it will be called, and as it would be without a prefix."""
         sam = pair.names.sam
-        return {sam.casefold(), sam.removeprefix(self._rules.naming.rename.prefix).casefold()}
+        return {folded(sam), folded(sam.removeprefix(self._rules.naming.rename.prefix))}
 
     def _places(self, pair: Pair) -> set[str]:
         """Return where an account would stand that is still missing: as it would be called, and as it will be."""

@@ -52,14 +52,14 @@ class Rules:
 class Target:
     """Everything in the target that has a sAMAccountName, by what it is found by."""
 
-    __slots__ = ("_key_at", "by_history", "by_key", "by_name", "by_place")
+    __slots__ = ("_by_place", "_key_at", "by_history", "by_key", "by_name")
 
     def __init__(self, key_at: int | None = None) -> None:
         self._key_at = key_at
         self.by_history: Several[bytes, Account] = Several()
         self.by_name: Several[str, Account] = Several()
         self.by_key: Several[bytes, Account] = Several()
-        self.by_place: Several[str, Account] = Several()
+        self._by_place: Several[str, Account] | None = None  # only once somebody is missing
 
     @classmethod
     def of(cls, accounts: Iterable[Account], key_at: int | None = None) -> Target:
@@ -88,14 +88,29 @@ class Target:
         if value is not None:
             yield from self.by_key.of(value)
 
+    def has_at(self, place: str) -> bool:
+        """Whether something stands at a DN, folded."""
+        if self._by_place is None:
+            self._by_place = Several()
+            for account in self.by_name.values():
+                self._by_place.add(account.dn.casefold(), account)
+        return place in self._by_place
+
     def _places(self, account: Account) -> Iterator[tuple[Several[Any, Account], Hashable]]:
         for sid in account.history:
             yield self.by_history, sid
-        yield self.by_name, account.sam.casefold()
-        yield self.by_place, account.dn.casefold()
+        yield self.by_name, folded(account.sam)
+        if self._by_place is not None:
+            yield self._by_place, account.dn.casefold()
         value = key_value(account, self._key_at)
         if value is not None:
             yield self.by_key, value
+
+
+def folded(name: str) -> str:
+    """Return a name folded, and the same text where it is: a hundred thousand are kept."""
+    low = name.casefold()
+    return name if low == name else low
 
 
 def key_value(account: Account, key_at: int | None) -> bytes | None:
@@ -106,14 +121,14 @@ def key_value(account: Account, key_at: int | None) -> bytes | None:
 
 def in_order(account: Account) -> tuple[str, bytes]:
     """Return what accounts are ordered by: their names."""
-    return account.sam.casefold(), account.sid
+    return folded(account.sam), account.sid
 
 
 def match(sources: Sequence[Account], target: Target, rules: Rules) -> tuple[Pair, ...]:
     """Pair accounts, ordered by name."""
     ordered = sorted(sources, key=in_order)
     names = [rules.naming.of(account) for account in ordered]
-    sharing = Counter(one.sam.casefold() for one in names)
+    sharing = Counter(folded(one.sam) for one in names)
     inside = _inside(rules.naming)
     found = [
         _pair(account, called, target, rules, sharing, inside)
@@ -219,8 +234,8 @@ def _apart(pairs: Sequence[Pair], target: Target) -> tuple[Pair, ...]:
     for pair in pairs:
         if pair.target is None and not pair.conflict and not pair.skipped:
             place = pair.names.place
-            if place in taken or place in target.by_place:
-                pair = replace(pair, names=replace(pair.names, rdn=apart(pair.names, pair.names.sam)))
+            if place in taken or target.has_at(place):
+                pair = replace(pair, names=replace(pair.names, like=apart(pair.names, pair.names.sam).encode()))
                 place = pair.names.place
             taken.add(place)
         found.append(pair)

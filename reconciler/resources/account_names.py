@@ -14,6 +14,7 @@ from reconciler.resources.account_records import (
     Account,
     Kind,
     below,
+    first_of,
 )
 from reconciler.resources.population import Listed, Of, Placement, Rename, Selection
 
@@ -27,7 +28,7 @@ def sanitised(name: str) -> str:
 
     Source: ADMT Guide, cc974359.
     """
-    cleaned = _ILLEGAL.sub("_", name)
+    cleaned = _ILLEGAL.sub("_", name) if _ILLEGAL.search(name) else name
     return f"{cleaned[:-1]}_" if cleaned.endswith(".") else cleaned
 
 
@@ -37,14 +38,19 @@ class Names:
 
     Attributes:
         upn: Empty where that is left to ADMT.
-        rdn: First part of the DN, escaped.
+        like: A DN that begins as its own will, as a directory spells it: mostly that of the source, which is kept once.
         into: Container.
     """
 
     sam: str
     upn: str
-    rdn: str
+    like: bytes
     into: Dn
+
+    @property
+    def rdn(self) -> str:
+        """The first part of the DN, escaped."""
+        return first_of(self.like.decode())
 
     @property
     def place(self) -> str:
@@ -68,7 +74,7 @@ class Naming:
         upn = said.upn if said else ""
         if not upn and self.rename.upn_suffix:
             upn = f"{account.upn.partition('@')[0] or sam}@{self.rename.upn_suffix}"
-        return Names(sam, upn, (said.rdn if said else "") or account.rdn, self._into(account.dn))
+        return Names(sam, upn, said.rdn.encode() if said and said.rdn else account.spelled, self._into(account.dn))
 
     def _into(self, dn: str) -> Dn:
         fitting = [one for one in self.placed if below(one.below)(dn)]

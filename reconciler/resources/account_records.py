@@ -34,11 +34,12 @@ class Account(NamedTuple):
     """One account of either domain; an attribute that it does not have is empty or 0.
 
     Attributes:
+        spelled: The DN as the directory gives it; decoded where it is needed, because a hundred thousand are kept.
         sid: As the directory gives it, binary; so are those in ``history``.
         values: Raw values of the further attributes that were asked for, in their order.
     """
 
-    dn: str
+    spelled: bytes
     sid: bytes
     sam: str
     upn: str = ""
@@ -52,9 +53,14 @@ class Account(NamedTuple):
     values: tuple[tuple[bytes, ...], ...] = ()
 
     @property
+    def dn(self) -> str:
+        """The DN."""
+        return self.spelled.decode()
+
+    @property
     def rdn(self) -> str:
         """The first component of the DN, as escaped there."""
-        return split_unescaped(self.dn, ",")[0] if "\\" in self.dn else self.dn.partition(",")[0]
+        return first_of(self.dn)
 
     @property
     def name(self) -> str:
@@ -81,6 +87,20 @@ class Account(NamedTuple):
         return f"{_domain_text(self.sid[:-4])}-{self.rid}"
 
 
+def first_of(dn: str) -> str:
+    """Return the first component of a DN, as escaped there."""
+    return split_unescaped(dn, ",")[0] if "\\" in dn else dn.partition(",")[0]
+
+
+class _Numbers(dict[bytes, int]):
+    """Numbers as they are written; most accounts have the same few, which are kept once."""
+
+    def __missing__(self, written: bytes) -> int:
+        """Read one that is new."""
+        number = self[written] = int(written)
+        return number
+
+
 def read(found: Rows, more: Sequence[str] = ()) -> Iterator[Account]:
     """Read accounts from the rows of a search for ``ATTRIBUTES`` and ``more``.
 
@@ -88,6 +108,7 @@ def read(found: Rows, more: Sequence[str] = ()) -> Iterator[Account]:
         UnexpectedAnswer: A row has no SID or no name, or one that cannot be read.
     """
     kinds: dict[tuple[bytes, ...], Kind] = {}
+    numbers = _Numbers()
     several = ("objectclass", "sidhistory", *(name.lower() for name in more))
     for record in Table.of(found).records(_SINGLE, several):
         dn, sid, sam, upn, password, control, expires, locked, critical, classes, history, *values = record
@@ -98,16 +119,16 @@ def read(found: Rows, more: Sequence[str] = ()) -> Iterator[Account]:
             raise _unreadable(dn, "objectSid or sAMAccountName")
         try:
             yield Account(
-                dn.decode(),
+                dn,
                 sid,
                 sam.decode(),
                 upn.decode() if upn else "",
                 int(password) if password else 0,
                 history,
                 kind,
-                int(control) if control else 0,
-                int(expires) if expires else 0,
-                int(locked) if locked else 0,
+                numbers[control] if control else 0,
+                numbers[expires] if expires else 0,
+                numbers[locked] if locked else 0,
                 critical is not None and critical.upper() == b"TRUE",
                 tuple(values),
             )

@@ -47,6 +47,14 @@ class Several(Generic[K, V]):
             return ()
         return tuple(had) if isinstance(had, list) else (had,)
 
+    def values(self) -> Iterator[V]:
+        """Yield every value of every key."""
+        for had in self._found.values():
+            if isinstance(had, list):
+                yield from had
+            else:
+                yield had
+
     def __contains__(self, key: K) -> bool:
         """Whether a key has a value."""
         return key in self._found

@@ -151,7 +151,8 @@ def test_places_by_rule_the_longest_counts() -> None:
     rules = (Placement(below=Dn("OU=a,DC=s"), into=Dn("OU=1,DC=t")), Placement(below=Dn("OU=b,OU=a,DC=s"), into=Dn("OU=2,DC=t")))  # fmt: skip
     naming = Naming(Dn("OU=0,DC=t"), rules)
     places = [
-        naming.of(Account(f"CN=x,{dn}", b"1234", "x")).into for dn in ("DC=s", "OU=a,DC=s", "OU=c,OU=b,OU=a,DC=s")
+        naming.of(Account(f"CN=x,{dn}".encode(), b"1234", "x")).into
+        for dn in ("DC=s", "OU=a,DC=s", "OU=c,OU=b,OU=a,DC=s")
     ]
     assert places == ["OU=0,DC=t", "OU=1,DC=t", "OU=2,DC=t"]
 

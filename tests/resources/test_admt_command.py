@@ -31,8 +31,8 @@ INTO = Dn("OU=A/B,OU=Moved,DC=target,DC=lab")
 
 def pair(sam: str, *, existing: bool = False, name: str = "Somebody") -> Pair:
     sid = Sid("S-1-5-21-1-2-3-1104").to_bytes()
-    source = Account(f"CN={escape_rdn(name)},OU=Staff,DC=source,DC=lab", sid, sam)
-    target = Account(f"CN={escape_rdn(name)},OU=Moved,DC=target,DC=lab", sid, sam, upn="s@target.lab")
+    source = Account(f"CN={escape_rdn(name)},OU=Staff,DC=source,DC=lab".encode(), sid, sam)
+    target = Account(f"CN={escape_rdn(name)},OU=Moved,DC=target,DC=lab".encode(), sid, sam, upn="s@target.lab")
     return Pair(source, Naming(INTO).of(source), target if existing else None)
 
 
