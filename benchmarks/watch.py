@@ -301,9 +301,8 @@ def waits(state: Path, minutes: float) -> None:
     used, took = cpu_s(run.pid) - begin, time.monotonic() - began
     run.terminate()
     run.wait(20)
-    print(
-        f"waiting {minutes:g} min: {100 * used / took:.2f} % of a core, {sizes[0]} KB at first and {sizes[-1]} KB at the end"
-    )
+    sixths = [sizes[(len(sizes) - 1) * part // 6] for part in range(7)]
+    print(f"waiting {minutes:g} min: {100 * used / took:.2f} % of a core; memory at each sixth of the time: {', '.join(map(str, sixths))} KB")
 
 
 def cpu_s(pid: int) -> float:
