@@ -235,7 +235,7 @@ def _apart(pairs: Sequence[Pair], target: Target) -> tuple[Pair, ...]:
         if pair.target is None and not pair.conflict and not pair.skipped:
             place = pair.names.place
             if place in taken or target.has_at(place):
-                pair = replace(pair, names=replace(pair.names, like=apart(pair.names, pair.names.sam).encode()))
+                pair = replace(pair, names=replace(pair.names, called=apart(pair.names, pair.names.sam)))
                 place = pair.names.place
             taken.add(place)
         found.append(pair)

@@ -38,19 +38,20 @@ class Names:
 
     Attributes:
         upn: Empty where that is left to ADMT.
-        like: A DN that begins as its own will, as a directory spells it: mostly that of the source, which is kept once.
+        called: First part of the DN, escaped, as it was declared; or the DN of the source as its directory spells it, where that part
+            is taken over: mostly so, and then the DN is kept once.
         into: Container.
     """
 
     sam: str
     upn: str
-    like: bytes
+    called: str | bytes
     into: Dn
 
     @property
     def rdn(self) -> str:
         """The first part of the DN, escaped."""
-        return first_of(self.like.decode())
+        return self.called if isinstance(self.called, str) else first_of(self.called.decode())
 
     @property
     def place(self) -> str:
@@ -74,7 +75,7 @@ class Naming:
         upn = said.upn if said else ""
         if not upn and self.rename.upn_suffix:
             upn = f"{account.upn.partition('@')[0] or sam}@{self.rename.upn_suffix}"
-        return Names(sam, upn, said.rdn.encode() if said and said.rdn else account.spelled, self._into(account.dn))
+        return Names(sam, upn, (said.rdn if said else "") or account.spelled, self._into(account.dn))
 
     def _into(self, dn: str) -> Dn:
         fitting = [one for one in self.placed if below(one.below)(dn)]

@@ -58,7 +58,7 @@ def one_try(course: Course, begun: Record, key: Key) -> tuple[Step, ...]:
     name, copies = begun.name, bool(course.migration.password_server)
     rdn = f"CN={name}"
     account = Account(f"{rdn},{course.base}".encode(), b"", name)
-    pair = Pair(account, Names(name, "", rdn.encode(), course.into))
+    pair = Pair(account, Names(name, "", rdn, course.into))
     run = [_about(step, name) for step in course.migration.run(Batch((pair,), "new", course.into))]
     place = next(index for index, step in enumerate(run) if isinstance(step.effect, RunTask))
     paths = [path for step in run if (path := removed_by(step)) is not None]

@@ -13,10 +13,10 @@ from reconciler.core.query import Row, Rows
 from reconciler.core.steps import ModifyEntry, RunTask
 from reconciler.core.values import Dn, escape_rdn
 from reconciler.core.verdicts import Verdict
-from reconciler.resources.account_names import Naming, sanitised
+from reconciler.resources.account_names import Naming, listed_by_name, sanitised
 from reconciler.resources.account_records import Account, below
 from reconciler.resources.ad_accounts import Accounts
-from reconciler.resources.population import Placement
+from reconciler.resources.population import Listed, Placement
 from tests.resources.directory import SOURCE_DN, TARGET_DN, entry, rid, settle
 from tests.resources.test_ad_accounts import MOVED, STAFF, USER, WANTED, answers, fact, source, target
 
@@ -80,6 +80,13 @@ def test_a_list_is_exact_and_says_what_it_did_not_find() -> None:
     assert {name: one.standing for name, one in found.items()} == {"ann": "waiting", "gone": "failed"}
     _, steps = settle(what, *asked(what, (source("ann", 1104),), ()))
     assert "SourceName,TargetRDN,TargetSAM,TargetUPN,ann,CN=Anna,anna,a@t" in str(steps[0].effect)
+
+
+@pytest.mark.parametrize("rdn", ["CN=Monster\\, Cookie", "CN=Monster, Cookie"])
+def test_a_name_of_a_list_is_taken_as_it_is_said(rdn: str) -> None:
+    """Whether it can be one is for ADMT to say; never is a part of it taken for the whole."""
+    naming = Naming(Dn(MOVED), listed=listed_by_name([Listed(name="ann", rdn=rdn)]))
+    assert naming.of(Account(f"CN=ann,{STAFF}".encode(), b"1234", "ann")).rdn == rdn
 
 
 def test_exceptions_by_name_and_place_are_left_out() -> None:
