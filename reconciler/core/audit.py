@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -65,13 +65,8 @@ class Record:
     origin: Origin
 
     @classmethod
-    def about(cls, step: Step, change: Change, event: Stage, origin: Origin) -> Self:
-        """Return the record of an effect that is about to be sent, or was."""
-        return cls.about_each([(step, event, origin)], change)[0]
-
-    @classmethod
-    def about_each(cls, events: Iterable[tuple[Step, Stage, Origin]], change: Change) -> list[Self]:
-        """Return the records of effects of one change; what it is about is written out once for all of them."""
+    def about(cls, change: Change, *events: tuple[Step, Stage, Origin]) -> list[Self]:
+        """Return the records of effects of a change that are about to be sent, or were; what it is about is written out once."""
         before, wanted = _sides(change)
         key, direction = change.key, change.direction
         return [cls(event, key, direction, str(step), before, wanted, None, origin) for step, event, origin in events]

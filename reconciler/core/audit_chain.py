@@ -100,7 +100,7 @@ def opened(line: bytes) -> dict[str, Any]:
     found = exactly(line, "records")
     if found.get("v") != VERSION:
         raise ValueError("was written by another version of this program, or altered")
-    if type(found.get("number")) is not int or not all(_is_hash(found.get(name)) for name in ("previous", "hash")):
+    if not _has_place(found):
         raise ValueError("was altered: it has no place in the chain")
     return found
 
@@ -115,16 +115,14 @@ def _as_it_stands(line: bytes) -> dict[str, Any] | None:
         found: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or found.get("v") != VERSION or type(found.get("number")) is not int:
+    if not isinstance(found, dict) or found.get("v") != VERSION or not _has_place(found) or not line.endswith(b"\n"):
         return None
-    if not _is_hash(found.get("previous")) or not _is_hash(found.get("hash")):
-        return None
-    return found if line.endswith(b"\n") and _hash_of(line, found["hash"]) == found["hash"] else None
+    named = f'"hash":"{found["hash"]}",'.encode("ascii")  # other names always follow it
+    return found if hashlib.sha256(line[:-1].replace(named, b"", 1)).hexdigest() == found["hash"] else None
 
 
-def _hash_of(line: bytes, named: str) -> str:
-    """Return the hash of a line without the hash that it names, which stands before other names."""
-    return hashlib.sha256(line[:-1].replace(f'"hash":"{named}",'.encode("ascii"), b"", 1)).hexdigest()
+def _has_place(found: Mapping[str, Any]) -> bool:
+    return type(found.get("number")) is int and all(_is_hash(found.get(name)) for name in ("previous", "hash"))
 
 
 def _is_hash(value: object) -> bool:
@@ -152,17 +150,8 @@ class Chain:
         due = self.count + 1
         found = _as_it_stands(line)
         if found is None:
-            try:
-                found = opened(line)
-            except ValueError as error:
-                self._stand(due, None)
-                yield Fault(due, str(error))
-                return
-        number = found["number"]
-        if _hash_of(line, found["hash"]) != found["hash"]:
-            self._stand(due, found["hash"])
-            yield Fault(due, "was altered: its content does not match its hash")
-        elif number < due:
+            yield self._altered(due, line)
+        elif (number := found["number"]) < due:
             yield self._behind(number)
         else:
             if number > due:
@@ -175,6 +164,16 @@ class Chain:
         self.count, self.last = number, found
         if found is not None and number in self._watch:
             self.hashes[number] = found
+
+    def _altered(self, due: int, line: bytes) -> Fault:
+        """Take a line whose hash is not that of its bytes, and say why not."""
+        try:
+            found = opened(line)
+        except ValueError as error:
+            self._stand(due, None)
+            return Fault(due, str(error))
+        self._stand(due, found["hash"])
+        return Fault(due, "was altered: its content does not match its hash")
 
     def _behind(self, number: int) -> Fault:
         if any(number in gap for gap in self._gaps) and number not in self._late:

@@ -35,7 +35,7 @@ def announce(change: Change, steps: Sequence[Step], tools: Tools) -> None:
 def _append(change: Change, about: Iterable[tuple[Step, Stage]], tools: Tools) -> None:
     now = tools.clock.now()
     events = ((step, stage, Origin(tools.run, tools.plan, now, tools.account_of(step.effect))) for step, stage in about)
-    tools.audit.append(*Record.about_each(events, change))
+    tools.audit.append(*Record.about(change, *events))
 
 
 def read_back(change: Change, found: Finding, tools: Tools) -> None:

@@ -59,8 +59,8 @@ def state(tmp_path: Path) -> Path:
     origin = Origin("run1", "p", T0, "Administrator@SOURCE.LAB")
     step = Step(Command("h", "set"), says="set a to 1")
     with AuditFile.open(tmp_path / "journal" / "demo.audit.jsonl") as log:
-        log.append(Record.about(step, change, "sending", origin))
-        log.append(Record.about(step, change, "done", origin))
+        log.append(*Record.about(change, (step, "sending", origin)))
+        log.append(*Record.about(change, (step, "done", origin)))
         log.append(Record.of_reading(wanted, change, origin))
     return file
 

@@ -58,7 +58,8 @@ def faults_of(lines: list[bytes], head: Head | None = HEADS[-1], *kept: Head) ->
 def test_record_says_what_was_and_what_shall_be() -> None:
     wanted, observed = Setting(name="a", value=1, text="same"), Setting(name="a", value=0, text="same")
     step = Step(Command("h", "set", arguments=("a", 1)), says="set a")
-    assert Record.about(step, change(wanted, observed), "sending", ORIGIN).fields() == {
+    (record,) = Record.about(change(wanted, observed), (step, "sending", ORIGIN))
+    assert record.fields() == {
         "event": "sending", "key": "test.setting/h/a", "direction": "apply", "step": "set a",
         "before": {"ensure": "present", "value": 0}, "wanted": {"ensure": "present", "value": 1}, "after": None,
         "run": "run1", "plan": "d" * 64, "account": "Administrator@SOURCE.LAB", "at": T0.isoformat(),
@@ -67,14 +68,14 @@ def test_record_says_what_was_and_what_shall_be() -> None:
 
 def test_absent_is_neither_null_nor_zero() -> None:
     wanted = Setting(name="a", value=1)
-    record = Record.about(Step(Command("h", "set")), change(wanted, wanted.absent()), "sending", ORIGIN)
+    (record,) = Record.about(change(wanted, wanted.absent()), (Step(Command("h", "set")), "sending", ORIGIN))
     assert (record.before, record.wanted) == ({"ensure": "absent"}, {"ensure": "present", "value": 1})
 
 
 def test_of_what_goes_away_everything_that_was_read_is_kept() -> None:
     observed = Setting(name="a", value=3, text="t")
     gone = Setting(name="a", ensure="absent")
-    record = Record.about(Step(Command("h", "remove")), change(gone, observed), "sending", ORIGIN)
+    (record,) = Record.about(change(gone, observed), (Step(Command("h", "remove")), "sending", ORIGIN))
     assert (record.before, record.wanted) == (
         {"ensure": "present", "value": 3, "text": "t"},
         {"ensure": "absent"},
@@ -115,14 +116,14 @@ class Holder(Setting):
 )
 def test_values_become_json_and_secrets_their_references(value: object, shown: object) -> None:
     wanted, observed = Holder(name="a", held=value), Holder(name="a", held=None)
-    record = Record.about(Step(Command("h", "set")), change(wanted, observed), "sending", ORIGIN)
+    (record,) = Record.about(change(wanted, observed), (Step(Command("h", "set")), "sending", ORIGIN))
     assert json.loads(seal(record.fields(), HEADS[0])[0])["wanted"] == {"ensure": "present", "held": shown}
 
 
 def test_long_collection_is_kept_in_short_and_bound_by_its_digest() -> None:
     names = [f"user{number}" for number in range(2000)]
     wanted, observed = Holder(name="a", held=()), Holder(name="a", held=tuple(names))
-    record = Record.about(Step(Command("h", "set")), change(wanted, observed), "sending", ORIGIN)
+    (record,) = Record.about(change(wanted, observed), (Step(Command("h", "set")), "sending", ORIGIN))
     assert record.before["held"] == {"count": 2000, "sha256": digest_of(names), "first": names[:10]}
 
 

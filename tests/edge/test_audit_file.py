@@ -46,7 +46,8 @@ def record(number: int, text: str = "") -> Record:
     wanted, observed = Setting(name=f"s{number}", value=1, text=text), Setting(name=f"s{number}", value=0, text="")
     change = Change(wanted.key, "apply", wanted, observed, differences(wanted, observed))
     step = Step(Command("h", "set", arguments=(f"s{number}",)), says=f"set s{number} {text}")
-    return Record.about(step, change, "sending", Origin("run", "plan", T0 + timedelta(seconds=number), "a@X"))
+    origin = Origin("run", "plan", T0 + timedelta(seconds=number), "a@X")
+    return Record.about(change, (step, "sending", origin))[0]
 
 
 def filled(path: Path, count: int) -> Files:
