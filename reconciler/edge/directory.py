@@ -134,8 +134,12 @@ class Directory:
         """
         with self._line(fresh=True) as line:
             check()
-            found = modify_all(line.connection, effects)
             door = line.door
+            try:
+                found = modify_all(line.connection, effects)
+            except LDAPException as error:  # it was closed before
+                self.forget(door.controller)
+                raise ldap_errors.lost(self._name, door.controller, str(effects[0]), error, sent=False) from error
         if any(isinstance(one, Exception) for one in found):
             self.forget(door.controller)
         return [self._outcome(effect, one, door) for effect, one in zip(effects, found, strict=True)]

@@ -330,6 +330,37 @@ def test_write_whose_answer_is_lost_is_not_repeated(pki: Any, start: Start) -> N
     assert len([one for one in server.seen if "CN=x" in str(one)]) == 1
 
 
+def changes_of(*names: str) -> list[ModifyEntry]:
+    change = AttributeChange("info", "add", ("x",))
+    return [ModifyEntry("source", f"CN={name},DC=source,DC=lab", (change,)) for name in names]
+
+
+def test_of_changes_sent_at_once_those_without_an_answer_are_of_unknown_fate_and_not_repeated(
+    pki: Any, start: Start
+) -> None:
+    server = start(pki.issue(NAME).context())
+    server.answers["modifyRequest"] = lambda request: None if "CN=b" in str(request) else [result(0x67, 0)]
+    opened = directory(door(server, pki.ca))
+    made, *lost = opened.modify_all(changes_of("a", "b", "c"))
+    opened.close()
+    assert made is None
+    assert [isinstance(one, Unreachable) and one.sent for one in lost] == [True, True]
+    assert len([one for one in server.seen if "CN=b" in str(one)]) == 1
+
+
+def test_over_a_connection_that_was_closed_nothing_is_sent_and_it_is_said_so(pki: Any, start: Start) -> None:
+    server = start(pki.issue(NAME).context())
+    opened = directory(door(server, pki.ca))
+    opened.search(Search("source", "rootdse"))
+    opened._idle[-1].connection.strategy.close()
+    with pytest.raises(Unreachable) as raised:
+        opened.modify_all(changes_of("a"))
+    assert not raised.value.sent
+    server.answers["modifyRequest"] = lambda request: [result(0x67, 0)]
+    assert opened.modify_all(changes_of("a")) == [None]
+    opened.close()
+
+
 def test_failed_compare_and_set_is_stale(pki: Any, start: Start) -> None:
     server = start(pki.issue(NAME).context())
     server.answers["modifyRequest"] = lambda request: [result(0x67, 16, "00000057: no such value")]
