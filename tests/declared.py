@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from reconciler.core.graph import Graph
-from reconciler.core.resource import Key
 from reconciler.edge.yaml_document import compose
 from reconciler.resources.resolve import declarations
 from reconciler.resources.state import State
@@ -42,17 +41,6 @@ def registry(host: str = "admt", name: str = "Extra", **fields: Any) -> dict[str
 def graph(document: dict[str, Any]) -> Graph:
     """Resolve it."""
     return Graph(declarations(State.model_validate(document)))
-
-
-def required(found: Graph, key: Key) -> set[Key]:
-    """Return everything that must be in place before one resource, directly or not."""
-    out: set[Key] = set()
-    waiting = [key]
-    while waiting:
-        news = {need.key for need in found.needs[waiting.pop()]} - out
-        out |= news
-        waiting += news
-    return out
 
 
 def write(directory: Path, document: dict[str, Any] | str) -> Path:

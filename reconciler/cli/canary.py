@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reconciler.cli.loading import Loaded
-    from reconciler.core.graph import Graph
-    from reconciler.core.resource import Key
     from reconciler.engine.run import Result, Tools
     from reconciler.reports.canary import Flight
     from reconciler.resources.ad_canary import Canary
@@ -94,7 +92,7 @@ def _fly(loaded: Loaded, bird: Canary, tools: Tools) -> tuple[Flight, Result]:
 
     journal, started = tools.journal, tools.clock.now()
     whole = scope(loaded.whole(journal), "migrate", journal, revive)
-    needed = requirements(loaded.graph, bird.key)
+    needed = loaded.graph.required(bird.key)
     before = plan_only(whole.only({key: one for key, one in whole.intents.items() if key in needed}), tools)
     missing = (
         *(f"{change.key}: {', '.join(one.field for one in change.differs)}" for change in before.changes),
@@ -116,17 +114,6 @@ def _fly(loaded: Loaded, bird: Canary, tools: Tools) -> tuple[Flight, Result]:
     journal.record("canary ended", tools.clock.now(), {"run": tools.run, "exit_code": int(_code(result))})
     took_s = (tools.clock.now() - started).total_seconds()
     return Flight(loaded.state.metadata.name, tools.run, outcome, legs, missing, took_s), result
-
-
-def requirements(graph: Graph, key: Key) -> set[Key]:
-    """Return the keys of everything that a resource needs, directly or not."""
-    found: set[Key] = set()
-    waiting = [key]
-    while waiting:
-        news = {need.key for need in graph.needs[waiting.pop()]} - found
-        found |= news
-        waiting += news
-    return found
 
 
 def _code(result: Result) -> ExitCode:

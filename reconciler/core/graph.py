@@ -93,6 +93,16 @@ class Graph:
                 before[key] = tuple(needs)
         return tuple(jobs)
 
+    def required(self, key: Key) -> set[Key]:
+        """Return the keys of everything that a resource needs, directly or not."""
+        found: set[Key] = set()
+        waiting = [key]
+        while waiting:
+            news = {need.key for need in self.needs[waiting.pop()]} - found
+            found |= news
+            waiting += news
+        return found
+
     def edges(self) -> list[tuple[Key, Key, str]]:
         """Return (requirement, dependent, reason) for every edge."""
         return [(need.key, key, need.because) for key in self.order or self.needs for need in self.needs[key]]

@@ -22,6 +22,7 @@ from tests.crash import simulated_directory as directory
 from tests.crash.simulated_admt import log_on, migrate
 from tests.crash.simulated_hosts import PES, Hosts
 from tests.crash.simulated_start import MIGRATED, SIDS, Tables, start
+from tests.one_by_one import one_by_one
 
 Item = tuple[str, ...]
 """One thing that can be put back, such as ("registry", host, path, name)."""
@@ -89,14 +90,8 @@ class SimulatedWorld:
 
     def modify_together(self, changes: Sequence[ModifyEntry]) -> list[ReconcileError | None]:
         """Carry out changes one after the other; each may be refused, lost, or the last."""
-        found: list[ReconcileError | None] = []
-        for change in changes:
-            try:
-                self.do(change)
-                found.append(None)
-            except ReconcileError as error:
-                found.append(error)
-        return found
+        answers = one_by_one(self.do, changes)
+        return [answer if isinstance(answer, ReconcileError) else None for answer in answers]
 
     def _done(self, effect: Effect) -> Rows:
         match effect:

@@ -12,6 +12,7 @@ from reconciler.core.errors import ReconcileError, Refused, Unreachable
 from reconciler.core.query import Query, Row, Rows, Search
 from reconciler.core.steps import AddEntry, Effect
 from tests.crash.simulated_directory import compiled
+from tests.one_by_one import one_by_one
 
 HEAD = "DC=d,DC=lab"
 _SINCE = re.compile(r"\(uSNChanged>=(\d+)\)")
@@ -134,13 +135,7 @@ class CountingDomain:
         return rows
 
     def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
-        found: list[Rows | ReconcileError] = []
-        for query in queries:
-            try:
-                found.append(self.ask(query))
-            except ReconcileError as error:
-                found.append(error)
-        return found
+        return one_by_one(self.ask, queries)
 
     def at_once(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         return [job() for job in jobs]

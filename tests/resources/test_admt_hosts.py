@@ -18,7 +18,7 @@ from reconciler.resources.account_runs import note_files
 from reconciler.resources.ad_accounts import Accounts
 from reconciler.resources.admt_command import removed_by
 from reconciler.resources.misfit import Found, Misfit
-from tests.declared import graph, lab, passwords, required
+from tests.declared import graph, lab, passwords
 from tests.resources.directory import settle
 from tests.resources.test_ad_accounts import WANTED, answers, fact, source, target
 from tests.resources.test_article import ACCOUNTS, EXPORT, LOCAL_ADMIN, laws
@@ -53,16 +53,16 @@ def test_each_host_gets_what_a_run_needs_and_accounts_wait_for_all_of_it() -> No
             rf"win.file/{host}/C:\PES\source.pes",
             rf"win.directory/{host}/C:\PES",
         ]
-        assert set(needed) <= required(found, ACCOUNTS)
-        assert rf"win.file/{host}/C:\PES\source.pes" in required(found, f"pes.key_import/{host}/source")
-        assert f"pes.key_import/{host}/source" in required(found, EXPORT), "passwords come out last"
+        assert set(needed) <= found.required(ACCOUNTS)
+        assert rf"win.file/{host}/C:\PES\source.pes" in found.required(f"pes.key_import/{host}/source")
+        assert f"pes.key_import/{host}/source" in found.required(EXPORT), "passwords come out last"
         assert found[f"pes.key_import/{host}/source"].created_on == "admt"  # type: ignore[attr-defined]
     laws(found)
 
 
 def test_administrators_of_a_controller_are_a_group_of_its_whole_domain() -> None:
     found = graph(several(MEMBER, CONTROLLER))
-    assert {LOCAL_ADMIN, LOCAL_ADMIN.replace("/admt/", "/admt2/")} <= required(found, ACCOUNTS)
+    assert {LOCAL_ADMIN, LOCAL_ADMIN.replace("/admt/", "/admt2/")} <= found.required(ACCOUNTS)
     assert LOCAL_ADMIN.replace("/admt/", "/admt3/") not in found.declarations
 
 
@@ -100,14 +100,14 @@ def test_a_member_server_in_the_first_place_writes_to_the_controller_beside_it()
     accounts = graph(document)[ACCOUNTS]
     assert isinstance(accounts, Accounts)
     assert (accounts.host_address, accounts.also_hosts[0].address) == ("tgt2.target.lab", "tgt2.target.lab")
-    assert {LOCAL_ADMIN, LOCAL_ADMIN.replace("/admt/", "/admt2/")} <= required(graph(document), ACCOUNTS)
+    assert {LOCAL_ADMIN, LOCAL_ADMIN.replace("/admt/", "/admt2/")} <= graph(document).required(ACCOUNTS)
     assert "win.registry admt2" in settings_of(document)
 
 
 def test_key_made_on_a_further_host_is_imported_on_the_others() -> None:
     found = graph(several(MEMBER, passwords=passwords(key_created_on="admt2")))
     assert [key for key in found.declarations if key.startswith("win.software/admt2/")] != []
-    assert "pes.key/admt2/source" in required(found, "pes.key_import/admt/source")
+    assert "pes.key/admt2/source" in found.required("pes.key_import/admt/source")
     assert found["pes.key_import/admt/source"].created_on == "admt2"  # type: ignore[attr-defined]
     laws(found)
 

@@ -13,7 +13,7 @@ from reconciler.core.graph import Graph
 from reconciler.core.plan import Intent, walk_order
 from reconciler.core.resource import After, Key
 from reconciler.resources.misfit import Misfit
-from tests.declared import LSA, graph, lab, passwords, required
+from tests.declared import LSA, graph, lab, passwords
 from tests.soak import examples
 
 OPERATOR = r"TARGET\migrator"
@@ -125,13 +125,13 @@ def laws(found: Graph) -> None:
     accounts = [key for key in keys(found) if key.startswith("ad.accounts/")]
     later = {key for key in keys(found) if key.startswith(("ad.memberships/", "ad.sid_history_removal/"))}
     for key in accounts:
-        assert required(found, key) - set(accounts) == set(keys(found)) - set(accounts) - later, (
+        assert found.required(key) - set(accounts) == set(keys(found)) - set(accounts) - later, (
             "accounts come last, after everything but what is made of them"
         )
     weak = {need.key for key in accounts for need in found.needs[key] if not need.must}
     assert weak == set(accounts[:-1]), "one population after the other, and none waits for all of another"
     canaries = {key for key in keys(found) if key.startswith("ad.canary/")}
-    assert all(required(found, key) == set(keys(found)) - canaries - set(accounts) - later for key in canaries)
+    assert all(found.required(key) == set(keys(found)) - canaries - set(accounts) - later for key in canaries)
     export = next((key for key in keys(found) if key.endswith("/AllowPasswordExport")), None)
     if export is None:
         assert not any("pes" in key.lower() for key in keys(found))
@@ -139,9 +139,9 @@ def laws(found: Graph) -> None:
     assert found[export].during == MIGRATING
     service = next(key for key in keys(found) if key.startswith("win.service/"))
     restarts = {key for key in keys(found) if found[key].barrier}
-    assert required(found, export) == set(keys(found)) - {export, service, *restarts, *canaries, *accounts, *later}
-    assert restarts <= required(found, service)
-    assert export in required(found, f"win.restart/{export.split('/')[1]}")
+    assert found.required(export) == set(keys(found)) - {export, service, *restarts, *canaries, *accounts, *later}
+    assert restarts <= found.required(service)
+    assert export in found.required(f"win.restart/{export.split('/')[1]}")
 
 
 # The example.
@@ -237,10 +237,10 @@ def test_what_weakens_security_says_so_and_is_temporary() -> None:
 
 
 def test_export_server_under_an_account_of_the_target_is_installed_only_once_that_is_trusted() -> None:
-    assert TRUST not in required(graph(lab()), PES)
+    assert TRUST not in graph(lab()).required(PES)
     for account, trusted in ((r"target\pes", True), (r"SOURCE\pes", False), (r"NT AUTHORITY\NetworkService", False)):
         found = graph(lab(passwords=passwords(run_as=account, run_as_credential="target-admin")))
-        assert (TRUST in required(found, PES)) is trusted
+        assert (TRUST in found.required(PES)) is trusted
 
 
 def test_what_is_most_dangerous_weighs_most_and_only_what_weakens_weighs() -> None:
@@ -254,7 +254,7 @@ def test_what_is_most_dangerous_weighs_most_and_only_what_weakens_weighs() -> No
 def test_forward_what_weakens_comes_after_all_that_does_not_need_it() -> None:
     found = graph(lab())
     place = {key: index for index, key in enumerate(found.order)}
-    waits = {key for key in keys(found) if any(found[need].weakens for need in required(found, key))}
+    waits = {key for key in keys(found) if any(found[need].weakens for need in found.required(key))}
     harmless = {key for key in keys(found) if not found[key].weakens} - waits
     assert {ADMT, GROUP, AUDIT_SOURCE, AUDIT_TARGET, KEY, KEY_FILE, IMPORT} <= harmless
     assert max(place[key] for key in harmless) < min(place[key] for key in keys(found) if found[key].weakens)
@@ -294,7 +294,7 @@ def test_without_passwords_there_is_nothing_of_pes_and_no_export_setting() -> No
     assert keys(found) == [*READY, RESTART, CANARY, ACCOUNTS]
     assert fields(found, CANARY)["passwords"] is False
     assert fields(found, ACCOUNTS)["passwords"] is False
-    assert RESTART in required(found, ACCOUNTS)
+    assert RESTART in found.required(ACCOUNTS)
     laws(found)
 
 
@@ -349,7 +349,7 @@ def test_canary_has_containers_of_its_own_where_they_are_given_with_rights_in_th
     found = graph(lab(canary={"in": "OU=Lab,DC=source,DC=lab", "into": "OU=Lab,DC=target,DC=lab"}))
     canary = fields(found, CANARY)
     assert (canary["base"], canary["into"]) == ("OU=Lab,DC=source,DC=lab", "OU=Lab,DC=target,DC=lab")
-    assert rf"ad.access/target/OU=Lab,DC=target,DC=lab/{OPERATOR}" in required(found, CANARY)
+    assert rf"ad.access/target/OU=Lab,DC=target,DC=lab/{OPERATOR}" in found.required(CANARY)
     laws(found)
 
 
@@ -371,7 +371,7 @@ def test_key_made_on_another_host_is_imported_on_the_admt_host() -> None:
     assert "pes.key/source-pdc/source" in keys(found)
     assert KEY not in keys(found)
     assert fields(found, IMPORT)["created_on"] == "source-pdc"
-    assert "pes.key/source-pdc/source" in required(found, IMPORT)
+    assert "pes.key/source-pdc/source" in found.required(IMPORT)
     assert KEY_FILE not in keys(found), "it lies there already"
     laws(found)
 
@@ -381,12 +381,12 @@ def test_key_made_on_another_host_is_brought_to_the_admt_host(server: str) -> No
     document = lab(passwords=passwords(key_created_on="source-pdc", export_server=server))
     document["hosts"]["pes"] = {"domain": "source", "address": "srcdc2.source.lab"}
     found = graph(document)
-    assert r"win.file/admt/C:\PES\source.pes" in required(found, IMPORT)
+    assert r"win.file/admt/C:\PES\source.pes" in found.required(IMPORT)
 
 
 def test_host_that_makes_the_key_has_admt() -> None:
     found = graph(lab(passwords=passwords(key_created_on="source-pdc")))
-    assert "win.software/source-pdc/Active Directory Migration Tool" in required(found, "pes.key/source-pdc/source")
+    assert "win.software/source-pdc/Active Directory Migration Tool" in found.required("pes.key/source-pdc/source")
 
 
 def test_export_server_beside_the_pdc_emulator_gets_the_setting_and_both_restart() -> None:
@@ -395,8 +395,8 @@ def test_export_server_beside_the_pdc_emulator_gets_the_setting_and_both_restart
     found = graph(document)
     export = EXPORT.replace("source-pdc", "pes")
     assert EXPORT not in keys(found)
-    assert {"win.restart/pes", RESTART} <= required(found, "win.service/pes/PesSvc")
-    assert export in required(found, "win.restart/pes")
+    assert {"win.restart/pes", RESTART} <= found.required("win.service/pes/PesSvc")
+    assert export in found.required("win.restart/pes")
     assert [need.key for need in found.needs[RESTART]] == [TCPIP]
     assert fields(found, ACCOUNTS)["export_server_address"] == "srcdc2.source.lab"
     laws(found)

@@ -19,6 +19,7 @@ from reconciler.core.steps import AddEntry, DeleteEntry, Effect, ModifyEntry
 from tests.crash.simulated_hosts import Hosts
 from tests.crash.simulated_start import Tables
 from tests.engine.counting_directory import HEAD, HEAD_GUID, CountingDomain, Thing
+from tests.one_by_one import one_by_one
 
 DOMAIN, HOST = "source", "pdc"
 KEY = r"HKLM:\SOFTWARE\Watched"
@@ -232,13 +233,7 @@ class SimulatedWorld:
         return self.domain.controllers(domain)
 
     def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
-        found: list[Rows | ReconcileError] = []
-        for query in queries:
-            try:
-                found.append(self.ask(query))
-            except ReconcileError as error:
-                found.append(error)
-        return found
+        return one_by_one(self.ask, queries)
 
     def ask(self, query: Query) -> Rows:
         self._wait_for_answer()
