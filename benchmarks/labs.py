@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.e2e.lab import Lab
+from tests.e2e.lab import lab_of_its_own as running
 
 
 @contextmanager
@@ -18,13 +18,8 @@ def lab_of_its_own(network: int, users: int, *more: object) -> Iterator[Lab]:
     Args:
         more: Further arguments of ``reconcile lab up``.
     """
-    # The sockets of the lab lie in its directory, and their paths must be short.
-    directory, work = (Path(tempfile.mkdtemp(prefix=prefix)) for prefix in ("rl-bm-", "rl-bm-states-"))
-    lab = Lab(directory, work, f"127.0.{network}.201", f"127.0.{network}.202")
-    try:
-        lab.up(users, *map(str, more))
+    with (
+        TemporaryDirectory(prefix="rl-bm-states-") as work,
+        running(Path(work), f"127.0.{network}.201", f"127.0.{network}.202", users, *map(str, more)) as lab,
+    ):
         yield lab
-    finally:
-        lab.down()
-        for path in (directory, work):
-            shutil.rmtree(path, ignore_errors=True)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -237,3 +241,22 @@ class Lab:
 
 def _by_name(entries: list[dict[str, list[bytes]]]) -> dict[str, dict[str, list[bytes]]]:
     return {entry["sAMAccountName"][0].decode(): entry for entry in entries}
+
+
+@contextmanager
+def lab_of_its_own(work: Path, source: str, target: str, users: int, *more: str) -> Iterator[Lab]:
+    """Run a lab for one purpose alone, and leave nothing of it.
+
+    Args:
+        work: For state files.
+        source: Address of the source; ``target`` likewise.
+        more: Further arguments of ``reconcile lab up``.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="rl-"))  # a short name: Samba's sockets lie below it
+    lab = Lab(directory, work, source, target)
+    try:
+        lab.up(users, *more)
+        yield lab
+    finally:
+        lab.down()
+        shutil.rmtree(directory, ignore_errors=True)

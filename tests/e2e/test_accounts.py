@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.lab import PROGRAM, Lab, Ran
+from tests.e2e.lab import PROGRAM, Lab, Ran, lab_of_its_own
 from tests.worker import address
 
 pytestmark = pytest.mark.lab
@@ -32,14 +30,17 @@ FAULTS = r"C:\LabFaults"
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab with nested groups and computers."""
-    directory = Path(tempfile.mkdtemp(prefix="rl-ac-"))
-    lab = Lab(directory, tmp_path_factory.mktemp("states"), address(76, 1), address(76, 2))
-    try:
-        lab.up(USERS, "--groups", str(GROUPS), "--computers", str(COMPUTERS))
+    with lab_of_its_own(
+        tmp_path_factory.mktemp("states"),
+        address(76, 1),
+        address(76, 2),
+        USERS,
+        "--groups",
+        str(GROUPS),
+        "--computers",
+        str(COMPUTERS),
+    ) as lab:
         yield lab
-    finally:
-        lab.down()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

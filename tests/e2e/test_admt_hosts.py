@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.e2e.lab import PROGRAM, Lab, Ran
+from tests.e2e.lab import PROGRAM, Lab, Ran, lab_of_its_own
 from tests.e2e.picture import of_host, picture
 from tests.worker import address
 
@@ -37,14 +35,19 @@ FAULTS = r"C:\LabFaults"
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A lab with a member server and nested groups."""
-    directory = Path(tempfile.mkdtemp(prefix="rl-ah-"))
-    lab = Lab(directory, tmp_path_factory.mktemp("states"), address(77, 1), address(77, 2))
-    try:
-        lab.up(USERS, "--groups", str(GROUPS), "--admt-hosts", "2", "--member-address", address(77, 3))
+    with lab_of_its_own(
+        tmp_path_factory.mktemp("states"),
+        address(77, 1),
+        address(77, 2),
+        USERS,
+        "--groups",
+        str(GROUPS),
+        "--admt-hosts",
+        "2",
+        "--member-address",
+        address(77, 3),
+    ) as lab:
         yield lab
-    finally:
-        lab.down()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def state(lab: Lab, phase: str) -> Path:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from reconciler.edge.secrets import Secrets
 from reconciler.edge.world import LiveWorld
 from reconciler.resources.canary_name import name_of
 from tests.e2e import by_hand
-from tests.e2e.lab import PROGRAM, Lab, Ran
+from tests.e2e.lab import PROGRAM, Lab, Ran, lab_of_its_own
 from tests.e2e.test_accounts import wait_for
 from tests.worker import address
 
@@ -35,14 +33,8 @@ FAULTS = r"C:\LabFaults"
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    directory = Path(tempfile.mkdtemp(prefix="rl-cn-"))
-    lab = Lab(directory, tmp_path_factory.mktemp("states"), address(74, 1), address(74, 2))
-    try:
-        lab.up(USERS)
+    with lab_of_its_own(tmp_path_factory.mktemp("states"), address(74, 1), address(74, 2), USERS) as lab:
         yield lab
-    finally:
-        lab.down()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def state(lab: Lab, name: str, phase: str = "migrate", **migration: Any) -> Path:

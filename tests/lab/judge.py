@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +13,7 @@ from typing import Any, Self
 
 from pypsrp.exceptions import WinRMError
 
-from tests.e2e.lab import ROLES, Lab, Role
+from tests.e2e.lab import ROLES, Lab, Role, lab_of_its_own
 from tests.e2e.picture import picture
 from tests.e2e.windows import CommandFailed
 from tests.lab.starts import Starts
@@ -125,17 +122,9 @@ class Model:
         return cls(pristine, opened, took_effect(lab), migrated.seconds, completed.seconds)
 
 
-@contextmanager
-def small_lab(work: Path, source: str, target: str) -> Iterator[Lab]:
+def small_lab(work: Path, source: str, target: str) -> AbstractContextManager[Lab]:
     """Run a lab of a few accounts for one module alone."""
-    directory = Path(tempfile.mkdtemp(prefix="rl-"))  # a short name: Samba's sockets lie below it
-    lab = Lab(directory, work, source, target)
-    try:
-        lab.up(USERS)
-        yield lab
-    finally:
-        lab.down()
-        shutil.rmtree(directory, ignore_errors=True)
+    return lab_of_its_own(work, source, target, USERS)
 
 
 def live(lab: Lab, program: Starts, *arguments: str | Path) -> None:
