@@ -1,8 +1,4 @@
-"""Many rows of one search in little memory: values stay as they came, and become Python objects when somebody reads them.
-
-Of each entry a tuple is kept: the DN in UTF-8, then per column the body of its ``SET OF OCTET STRING`` in BER, None where the
-entry has no such attribute. Source: RFC 4511, sections 4.5.2 and 5.1; X.690, section 8.1.3.
-"""
+"""Many rows of one search in little memory, and read by columns: a mapping for each is made when somebody looks at it."""
 
 from __future__ import annotations
 
@@ -15,10 +11,11 @@ from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Row, Rows
 from reconciler.core.version import Version
 
+Held = bytes | tuple[bytes, ...] | None
+"""What an entry has of an attribute: its one value; none or several; or None where it has no such attribute."""
 Entry = tuple[Any, ...]
-"""``(dn: bytes, body: bytes | None, ...)``: as long as its table has columns, and one more."""
+"""``(dn: bytes, held: Held, ...)``: as long as its table has columns, and one more."""
 
-_OCTET_STRING = 4
 _CHUNK = 1000
 T = TypeVar("T")
 
@@ -39,7 +36,7 @@ class Table(Sequence[Row]):
 
     Args:
         columns: Attribute names in lower case, and where in an entry they stand; entries may hold more than is shown.
-        entries: Checked: whoever makes them has seen that each body is well formed (``values`` reads it).
+        entries: One per row; a tuple of values never has exactly one.
     """
 
     __slots__ = ("_columns", "_entries", "_hidden", "_version")
@@ -64,7 +61,7 @@ class Table(Sequence[Row]):
             return rows
         names = dict.fromkeys(name for row in rows for name in row if name != "dn")
         columns = {name: place for place, name in enumerate(names, 1)}
-        return cls(columns, [(str(row["dn"]).encode(), *(_packed(row.get(name)) for name in names)) for row in rows])
+        return cls(columns, [(str(row["dn"]).encode(), *(_held(row.get(name)) for name in names)) for row in rows])
 
     def __len__(self) -> int:
         """Return how many rows there are."""
@@ -104,19 +101,19 @@ class Table(Sequence[Row]):
         columns = {column: place for column, place in self._columns.items() if column != name}
         return Table(columns, self._entries, self._version, self._hidden | {name})
 
-    def bodies(self, name: str) -> Iterable[bytes | None]:
-        """Return what each row has of an attribute, as it came."""
+    def column(self, name: str) -> Iterable[Held]:
+        """Return what each row has of an attribute."""
         place = self._columns.get(name)
         return (None for _ in self._entries) if place is None else map(itemgetter(place), self._entries)
 
     def replaced(self, name: str, gone: Collection[bytes], fresh: Table) -> Table:
         """Return the rows without those whose only value of ``name`` is one of ``gone``, and with fresh ones behind them."""
-        bodies = frozenset(map(packed_value, gone))
-        leaves = [body in bodies for body in self.bodies(name)]
+        leaving = frozenset(gone)
+        leaves = [held in leaving for held in self.column(name)]
         left = list(compress(self._entries, leaves))
         if not left and not fresh:
             return self
-        kept = list(compress(self._entries, (not leaving for leaving in leaves)))
+        kept = list(compress(self._entries, (not leaves_it for leaves_it in leaves)))
         columns = dict(self._columns)
         width = len(self._entries[0]) if self._entries else 1 + max(columns.values(), default=0)
         for column in fresh._columns:
@@ -152,7 +149,7 @@ class Table(Sequence[Row]):
     def _moved_to(self, columns: Mapping[str, int], width: int) -> list[Entry]:
         found = []
         for entry in self._entries:
-            moved: list[bytes | None] = [None] * width
+            moved: list[Held] = [None] * width
             moved[0] = entry[0]
             for name, place in self._columns.items():
                 moved[columns[name]] = entry[place]
@@ -164,42 +161,37 @@ class Table(Sequence[Row]):
 
         Args:
             single: Attributes, in lower case, of which one value is expected, or none.
-            several: Attributes of which all values are wanted; equal answers share one tuple.
+            several: Attributes of which all values are wanted.
 
         Raises:
             UnexpectedAnswer: A single one has more than one value.
         """
-        shared: dict[bytes | None, tuple[bytes, ...]] = {None: ()}
         for start in range(0, len(self), _CHUNK):
-            chunk = self[start : start + _CHUNK]
-            dns = map(itemgetter(0), chunk._entries)
-            ones = [chunk._single(name) for name in single]
-            yield from zip(dns, *ones, *(chunk._several(name, shared) for name in several), strict=True)
+            yield from zip(*self[start : start + _CHUNK].columns(single, several), strict=True)
+
+    def columns(self, single: Sequence[str], several: Sequence[str] = ()) -> list[list[Any]]:
+        """Return what ``records`` yields by columns, the DNs first."""
+        dns: list[Any] = list(map(itemgetter(0), self._entries))
+        return [dns, *map(self._single, single), *map(self._several, several)]
 
     def _single(self, name: str) -> list[bytes | None]:
-        # A body below 130 bytes that says that its first value ends where it ends has a length of one byte, and one value.
-        return [
-            body[2:] if body and body[1] == len(body) - 2 < 128 else self._odd(name, number, body) if body else None
-            for number, body in enumerate(self.bodies(name))
-        ]
+        column = list(self.column(name))
+        if tuple in set(map(type, column)):
+            return [self._odd(name, number, held) for number, held in enumerate(column)]
+        return column  # type: ignore[return-value]  # there is no tuple in it
 
-    def _odd(self, name: str, number: int, body: bytes) -> bytes:
-        found = values(body)
-        if len(found) == 1:
-            return found[0]
+    def _odd(self, name: str, number: int, held: Held) -> bytes | None:
+        if not isinstance(held, tuple):
+            return held
+        if not held:
+            return None
         raise UnexpectedAnswer(
-            f"the answer has {len(found)} values of {name!r} where at most one was expected",
+            f"the answer has {len(held)} values of {name!r} where at most one was expected",
             where=str(self[number]["dn"]),
         )
 
-    def _several(self, name: str, shared: dict[bytes | None, tuple[bytes, ...]]) -> list[tuple[bytes, ...]]:
-        found = []
-        for body in self.bodies(name):
-            several = shared.get(body)
-            if several is None:
-                several = shared[body] = values(body or b"")
-            found.append(several)
-        return found
+    def _several(self, name: str) -> list[tuple[bytes, ...]]:
+        return [(held,) if isinstance(held, bytes) else held or () for held in self.column(name)]
 
 
 class EntryRow(Mapping[str, object]):
@@ -215,10 +207,10 @@ class EntryRow(Mapping[str, object]):
         """Return the DN, or the values of an attribute."""
         if name == "dn":
             return str(self._entry[0], "utf-8")
-        body = self._entry[self._columns[name]]
-        if body is None:
+        held = self._entry[self._columns[name]]
+        if held is None:
             raise KeyError(name)
-        return values(body)
+        return (held,) if isinstance(held, bytes) else held
 
     def __iter__(self) -> Iterator[str]:
         """Yield ``dn`` and the names of the attributes that are there."""
@@ -239,45 +231,19 @@ def records(rows: Rows, single: Sequence[str], several: Sequence[str] = ()) -> I
     return Table.of(rows).records(single, several)
 
 
-def values(body: bytes) -> tuple[bytes, ...]:
-    """Return the values in the body of a ``SET OF OCTET STRING``.
-
-    Raises:
-        ValueError: It is no such thing.
-    """
-    found = []
-    at, end = 0, len(body)
-    try:
-        while at < end:
-            start, size = at + 2, body[at + 1]
-            if size > 127:
-                start += size & 127
-                if not 0 < size & 127 < 5:
-                    raise ValueError("a length that is indefinite, or has more than four bytes")
-                size = int.from_bytes(body[at + 2 : start], "big")
-            if body[at] != _OCTET_STRING:
-                raise ValueError("a value that is no octet string")
-            at = start + size
-            found.append(body[start:at])
-    except IndexError:
-        at = -1
-    if at != end:
-        raise ValueError("a value that does not end where it should")
-    return tuple(found)
+def held_of(found: Sequence[bytes]) -> bytes | tuple[bytes, ...]:
+    """Return values as an entry holds them."""
+    return found[0] if len(found) == 1 else tuple(found)
 
 
-def packed_value(value: bytes) -> bytes:
-    """Return one value as it stands in a body: the shortest way."""
-    size = len(value)
-    if size < 128:
-        return bytes((_OCTET_STRING, size)) + value
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((_OCTET_STRING, 128 | len(octets))) + octets + value
+def values_of(held: Held) -> tuple[bytes, ...]:
+    """Return what an entry holds as values."""
+    return (held,) if isinstance(held, bytes) else held or ()
 
 
-def _packed(found: object) -> bytes | None:
+def _held(found: object) -> Held:
     if found is None:
         return None
     if not isinstance(found, tuple | list):
         raise TypeError(f"a row of a search has {type(found).__name__} where a tuple of bytes is expected")
-    return b"".join(map(packed_value, found))
+    return held_of(found)

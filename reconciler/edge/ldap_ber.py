@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from reconciler.core.table import Entry, values
+from reconciler.core.table import Entry, Held, held_of
 
 LONGEST_MESSAGE = 1 << 28
 """Bytes; whoever announces more than that does not speak LDAP."""
@@ -51,7 +51,7 @@ class Columns:
     places: dict[str, int] = field(default_factory=dict)
     parts: dict[int, list[Part]] = field(default_factory=dict)
     _known: dict[bytes, int] = field(default_factory=dict)
-    _previous: list[bytes | None] = field(default_factory=lambda: [None])
+    _previous: list[tuple[bytes | None, Held]] = field(default_factory=lambda: [(None, None)])
 
     def entry(self, buffer: bytes, start: int, row: int) -> Entry:
         """Return the SearchResultEntry at ``start``, as ``core.table.Table`` keeps it; what repeats is kept once.
@@ -73,7 +73,7 @@ class Columns:
         at, stop = opened(buffer, stop, SEQUENCE, end)
         if stop != end:
             raise Malformed("an entry that does not end where it should")
-        found: list[bytes | None] = [None] * len(self._previous)
+        found: list[Held] = [None] * len(self._previous)
         found[0] = name
         known, previous = self._known, self._previous
         while at < end:
@@ -93,15 +93,15 @@ class Columns:
             if begin + size != following:
                 raise Malformed("values that do not end where they should")
             body = buffer[begin:following]
-            if body == previous[place]:  # looked at already
-                body = previous[place]  # type: ignore[assignment]
-            else:
-                if size > 129 or size < 2 or buffer[begin] != OCTET_STRING or buffer[begin + 1] != size - 2:
-                    values(body)  # not a single short one: all of them are looked at
-                previous[place] = body
-            if not found[place]:  # a long attribute comes twice: whole but empty, and as its first range
-                found[place] = body
-            elif body:
+            known_body, held = previous[place]
+            if body != known_body:
+                # Mostly a single short one; in any other all values are looked at.
+                plain = 2 <= size <= 129 and buffer[begin] == OCTET_STRING and buffer[begin + 1] == size - 2
+                held = body[2:] if plain else held_of(values(body))
+                previous[place] = body, held
+            if found[place] is None or found[place] == ():
+                found[place] = held  # a long attribute comes twice: whole but empty, and as its first range
+            elif held != ():
                 raise Malformed("an attribute that comes twice")
             at = following
         if at != end:
@@ -123,12 +123,25 @@ class Columns:
         place = self.places.get(name)
         if place is None:
             place = self.places[name] = len(self._previous)
-            self._previous.append(None)
+            self._previous.append((None, None))
         if part is None:
             self._known[buffer[at : values_at + 1]] = place
         else:
             self.parts.setdefault(row, []).append(part)
         return place
+
+
+def values(body: bytes) -> tuple[bytes, ...]:
+    """Return the values in the body of a ``SET OF OCTET STRING``: RFC 4511, section 4.1.7.
+
+    Raises:
+        Malformed: It is no such thing.
+    """
+    found, at = [], 0
+    while at < len(body):
+        begin, at = opened(body, at, OCTET_STRING, len(body))
+        found.append(body[begin:at])
+    return tuple(found)
 
 
 def part_of(spelled: str) -> Part | None:

@@ -21,8 +21,9 @@ from ldap3.utils.asn1 import encode
 
 from reconciler.edge import ldap_ber as ber
 from reconciler.edge import ldap_filter
+from reconciler.edge.ldap_alike import Alike, Heads
 from reconciler.edge.ldap_ber import Malformed, Result
-from reconciler.edge.ldap_wire import Wire, content_of, drop, number_of, whole_operation
+from reconciler.edge.ldap_wire import Wire, content_of, number_of, whole_operation
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -60,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The messages of one answer, in ``buffer``; where each SearchResultEntry begins; and how it ended."""
+    """The messages of one answer, in ``buffer``; where each SearchResultEntry begins, or its message; and how it ended."""
 
     buffer: bytes
     entries: Sequence[int]
@@ -119,33 +120,42 @@ def _listed(controls: list[Any] | None) -> bytes:
     return whole[at:end]
 
 
-def pages(connection: Connection, request: Request) -> Generator[Page, None, None]:
+def pages(connection: Connection, request: Request, alike: Alike) -> Generator[Page, None, None]:
     """Yield the pages of a search; to be closed by who does not read it to its end (``contextlib.closing``).
 
     The next page is asked for before one is yielded. One that did not succeed is the last.
 
+    Args:
+        alike: What to read the entries of each page with, before the next one is taken.
+
     Raises:
         LDAPException: The connection broke, or what came is no LDAP; the connection is closed then.
     """
-    wire, rest = Wire(connection), b""
+    wire = Wire(connection)
     try:
-        number = _ask(wire, request, b"")
-        while True:
-            page, rest = _answer(wire, number, rest)
-            more = page.result.cookie if request.paged and page.result.code == 0 else b""
-            if not more:
-                break
-            number = _ask(wire, request, more)
-            yield page
-    except Malformed as error:
-        drop(connection)
-        raise LDAPSocketReceiveError(f"the controller sent what is no answer to a search: {error}") from error
-    except BaseException:
-        drop(connection)
-        raise
+        try:
+            last = yield from _all_but_the_last(wire, request, alike)
+        except Malformed as error:
+            wire.drop()
+            raise LDAPSocketReceiveError(f"the controller sent what is no answer to a search: {error}") from error
+        except BaseException:
+            wire.drop()
+            raise
+        yield last
+    finally:
+        wire.leave_turn()
+
+
+def _all_but_the_last(wire: Wire, request: Request, alike: Alike) -> Generator[Page, None, Page]:
+    page, rest = _answer(wire, _ask(wire, request, b""), b"", alike)
+    while more := page.result.cookie if request.paged and page.result.code == 0 else b"":
+        number = _ask(wire, request, more)
+        wire.take_turn()
+        yield page
+        page, rest = _answer(wire, number, rest, alike)
     if rest:  # nothing was asked for: it can only be the notice that the server leaves
-        drop(connection)
-    yield page
+        wire.drop()
+    return page
 
 
 def _ask(wire: Wire, request: Request, cookie: bytes) -> int:
@@ -155,7 +165,7 @@ def _ask(wire: Wire, request: Request, cookie: bytes) -> int:
     return number
 
 
-def _answer(wire: Wire, number: int, rest: bytes) -> tuple[Page, bytes]:
+def _answer(wire: Wire, number: int, rest: bytes, alike: Alike) -> tuple[Page, bytes]:
     """Wait for the answer to this message; return it and what came after it.
 
     Args:
@@ -164,8 +174,10 @@ def _answer(wire: Wire, number: int, rest: bytes) -> tuple[Page, bytes]:
     buffer = bytearray(rest)
     entries: list[int] = []
     ours = ber.packed_number(number)
+    heads = Heads(ours)
     at = 0
     while True:
+        at = alike.follow(buffer, at, heads, entries)
         end = ber.message_end(buffer, at, len(buffer))
         if not 0 < end <= len(buffer):
             wire.more(buffer)

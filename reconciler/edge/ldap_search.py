@@ -19,8 +19,9 @@ from ldap3.protocol.microsoft import security_descriptor_control, show_deleted_c
 
 from reconciler.core.errors import Refused
 from reconciler.core.query import Search
-from reconciler.core.table import Entry, Table
+from reconciler.core.table import Entry, Table, held_of, values_of
 from reconciler.edge import ldap_errors
+from reconciler.edge.ldap_alike import Alike
 from reconciler.edge.ldap_ber import Columns, Malformed, Part
 from reconciler.edge.ldap_pages import Request, pages, written
 from reconciler.edge.ldap_wire import drop
@@ -69,16 +70,16 @@ def search(connection: Connection, query: Search, base: str) -> Table:
 
 def _read(connection: Connection, query: Search, base: str) -> tuple[Columns, list[Entry]]:
     columns = Columns()
+    alike = Alike(columns)
     entries: list[Entry] = []
-    with closing(pages(connection, _request(connection, query, base))) as answer:
+    with closing(pages(connection, _request(connection, query, base), alike)) as answer:
         for page in answer:
             if page.result.code == ldap_errors.NO_SUCH_OBJECT and query.absent_ok:
                 return Columns(), []
             if page.result.code != 0:
                 raise ldap_errors.read_refused(query.domain, base, ldap_errors.described(page.result))
             try:
-                for number, start in enumerate(page.entries, len(entries)):
-                    entries.append(columns.entry(page.buffer, start, number))
+                entries += alike.entries(page.buffer, page.entries, len(entries))
             except Malformed as error:
                 drop(connection)
                 raise LDAPSocketReceiveError(f"the controller sent what cannot be read: {error}") from error
@@ -105,12 +106,13 @@ def _whole(connection: Connection, query: Search, columns: Columns, entry: Entry
     for part in parts:
         _begins(part, 0)
         place = columns.places[part.name]
-        whole[place] += b"".join(_rest(connection, query, dn, part))
+        several = values_of(whole[place])
+        whole[place] = held_of([*several, *_rest(connection, query, dn, part)])
     return tuple(whole)
 
 
 def _rest(connection: Connection, query: Search, dn: str, part: Part) -> Iterator[bytes]:
-    """Yield what follows a part, up to the end.
+    """Yield the values that follow a part, up to the end.
 
     Raises:
         LDAPSocketReceiveError: It does not follow: fewer values than there are would look like a change.
@@ -129,7 +131,7 @@ def _rest(connection: Connection, query: Search, dn: str, part: Part) -> Iterato
             raise LDAPSocketReceiveError(f"the controller sent nothing of {part.name} from value {first} on")
         following = found[0]
         _begins(following, first)
-        yield entries[0][columns.places[part.name]] or b""
+        yield from values_of(entries[0][columns.places[part.name]])
 
 
 def _begins(part: Part, first: int) -> None:

@@ -282,5 +282,5 @@ def _left(search: Search, known: Table | None, gone: frozenset[bytes]) -> _Answe
 
 
 def _identified(rows: Table) -> bool:
-    """Whether each row has one GUID, written as ``Table.replaced`` compares it."""
-    return all(body is not None and len(body) == 18 and body[:2] == b"\4\x10" for body in rows.bodies(GUID))
+    """Whether each row has one GUID, by which ``Table.replaced`` finds it."""
+    return all(isinstance(held, bytes) and len(held) == 16 for held in rows.column(GUID))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Row
-from reconciler.core.table import Table, packed_value, records, values
+from reconciler.core.table import Table, held_of, records, values_of
 
 NAMES = st.sampled_from(["cn", "member", "objectguid", "description"])
 VALUES = st.binary(max_size=20) | st.integers(120, 300).map(bytes)
@@ -57,16 +57,9 @@ def test_replacing_drops_those_and_appends_the_fresh(
 
 
 @given(st.lists(VALUES, max_size=5))
-def test_values_are_read_as_they_were_packed(found: list[bytes]) -> None:
-    assert values(b"".join(map(packed_value, found))) == tuple(found)
-
-
-@pytest.mark.parametrize(
-    "body", [b"\x04", b"\x04\x02a", b"\x05\x00", b"\x04\x80ab", b"\x04\x85\0\0\0\0\1a", b"\x04\x01ab"]
-)
-def test_what_is_no_set_of_values_raises(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"value|length"):
-        values(body)
+def test_what_is_held_are_the_values(found: list[bytes]) -> None:
+    assert values_of(held_of(found)) == tuple(found)
+    assert values_of(None) == ()
 
 
 @given(VALUES, VALUES, VALUES)
@@ -74,14 +67,6 @@ def test_records_give_values_without_a_row(name: bytes, one: bytes, two: bytes) 
     rows: tuple[Row, ...] = ({"dn": "ü", "cn": (name,), "member": (one, two)}, {"dn": "b", "cn": ()}, {"dn": "c"})
     expected = [("ü".encode(), name, (one, two)), (b"b", None, ()), (b"c", None, ())]
     assert list(records(rows, ("cn",), ("member",))) == expected
-
-
-@pytest.mark.parametrize("length", range(100, 300))
-def test_records_take_one_value_of_any_length_for_one(length: int) -> None:
-    body = b"\x04\x84" + length.to_bytes(4, "big") + bytes(length)  # the longest way to write a length
-    assert list(Table({"cn": 1}, [(b"a", body)]).records(("cn",))) == [(b"a", bytes(length))]
-    short: tuple[Row, ...] = ({"dn": "a", "cn": (bytes(length),)},)
-    assert list(records(short, ("cn",))) == [(b"a", bytes(length))]
 
 
 def test_records_name_the_row_that_has_two_values_where_one_is_expected() -> None:

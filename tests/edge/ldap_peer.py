@@ -128,6 +128,11 @@ class Scripted:
     def unread(self) -> bytes:
         return self._waiting
 
+    def gettimeout(self) -> float | None:
+        return None
+
+    def settimeout(self, seconds: float | None) -> None: ...
+
     def shutdown(self, how: int) -> None: ...
 
     def close(self) -> None:

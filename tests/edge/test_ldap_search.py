@@ -18,7 +18,8 @@ from pyasn1.codec.ber import decoder  # type: ignore[import-untyped]
 from reconciler.core.errors import Refused
 from reconciler.core.query import Search
 from reconciler.core.table import Table
-from reconciler.edge.ldap_ber import Columns, Malformed, message_end
+from reconciler.edge.ldap_alike import Alike
+from reconciler.edge.ldap_ber import Columns, Malformed, message_end, packed, values
 from reconciler.edge.ldap_pages import pages, written
 from reconciler.edge.ldap_search import search
 from tests.edge.ldap_peer import Attributes, Peer, Scripted, connected, done, entry, long_form, notice, reference
@@ -142,7 +143,7 @@ def test_the_next_page_is_asked_for_before_one_is_given() -> None:
     line = Scripted([answering(row, b"1"), answering(row, b"2"), answering(row)])
     connection = connected(line)
     asked = []
-    for page in pages(connection, written(connection, HEAD, "(cn=*)", ldap3.SUBTREE, ("cn",), None)):
+    for page in pages(connection, written(connection, HEAD, "(cn=*)", ldap3.SUBTREE, ("cn",), None), Alike(Columns())):
         asked.append(len(line.asked))
         assert len(page.entries) == 1
     assert asked == [2, 3, 3]
@@ -152,7 +153,9 @@ def test_who_stops_early_leaves_no_half_answer_behind() -> None:
     row: list[tuple[str, Attributes]] = [("CN=a", {"cn": [b"a"]})]
     line = Scripted([answering(row, b"1"), answering(row, b"2")])
     connection = connected(line)
-    with closing(pages(connection, written(connection, HEAD, "(cn=*)", ldap3.SUBTREE, ("cn",), None))) as answer:
+    with closing(
+        pages(connection, written(connection, HEAD, "(cn=*)", ldap3.SUBTREE, ("cn",), None), Alike(Columns()))
+    ) as answer:
         next(answer)
     assert connection.closed and line.closed and connection.socket is None
     with pytest.raises(LDAPException):
@@ -325,3 +328,21 @@ def test_what_repeats_is_kept_once() -> None:
     assert Table(columns.places, rows) == tuple(
         {"dn": f"CN={number}", "objectclass": (b"top", b"user")} for number in range(2)
     )
+
+
+@given(st.lists(VALUES, max_size=5))
+def test_values_are_read_as_they_were_packed(found: list[bytes]) -> None:
+    assert values(b"".join(packed(4, value) for value in found)) == tuple(found)
+
+
+@pytest.mark.parametrize("length", range(100, 300))
+def test_a_value_is_read_whichever_way_its_length_is_written(length: int) -> None:
+    assert values(b"\x04\x84" + length.to_bytes(4, "big") + bytes(length)) == (bytes(length),)
+
+
+@pytest.mark.parametrize(
+    "body", [b"\x04", b"\x04\x02a", b"\x05\x00", b"\x04\x80ab", b"\x04\x85\0\0\0\0\1a", b"\x04\x01ab"]
+)
+def test_what_is_no_set_of_values_raises(body: bytes) -> None:
+    with pytest.raises(Malformed):
+        values(body)
