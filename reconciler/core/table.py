@@ -166,8 +166,12 @@ class Table(Sequence[Row]):
         Raises:
             UnexpectedAnswer: A single one has more than one value.
         """
-        for start in range(0, len(self), _CHUNK):
-            yield from zip(*self[start : start + _CHUNK].columns(single, several), strict=True)
+        for chunk in self.chunks():
+            yield from zip(*chunk.columns(single, several), strict=True)
+
+    def chunks(self) -> Iterator[Table]:
+        """Yield all rows, so many at a time as are well read at once."""
+        return (self[start : start + _CHUNK] for start in range(0, len(self), _CHUNK))
 
     def columns(self, single: Sequence[str], several: Sequence[str] = ()) -> list[list[Any]]:
         """Return what ``records`` yields by columns, the DNs first."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from reconciler.resources.account_names import KINDS, Names, Naming, apart, too_long
 from reconciler.resources.account_records import Account, below
@@ -15,8 +15,7 @@ from reconciler.resources.several import Several
 BY_NAME = "sAMAccountName"
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """An account of the source and what became of it.
 
     Attributes:
@@ -128,7 +127,8 @@ def match(sources: Sequence[Account], target: Target, rules: Rules) -> tuple[Pai
     """Pair accounts, ordered by name."""
     ordered = sorted(sources, key=in_order)
     names = [rules.naming.of(account) for account in ordered]
-    sharing = Counter(folded(one.sam) for one in names)
+    renamed = any(one.sam != account.sam for one, account in zip(names, ordered, strict=True))
+    sharing = Counter(folded(one.sam) for one in names) if renamed else Counter[str]()
     inside = _inside(rules.naming)
     found = [
         _pair(account, called, target, rules, sharing, inside)
@@ -145,12 +145,12 @@ def _pair(
     sharing: Mapping[str, int],
     inside: Callable[[str], bool],
 ) -> Pair:
-    known, *twice = target.by_history.of(source.sid) or (None,)
-    if known is not None and twice:
+    known = target.by_history.first(source.sid)
+    if known is not None and (twice := target.by_history.of(source.sid)[1:]):
         return Pair(source, names, conflict=f"its SID is in the history of {known.dn} and of {twice[0].dn}")
     other, doubt = _by_key(source, names, target, rules)
     if known is not None:
-        if other is not None and other.sid != known.sid and _same_person(other, source, rules, inside):
+        if other is not known and other is not None and other.sid != known.sid and _same_person(other, source, rules, inside):
             said = f"its SID is in the history of {known.dn}, and its {rules.key} is that of {other.dn}"
             return Pair(source, names, known, has_history=True, conflict=said)
         return Pair(source, names, known, has_history=True)
@@ -190,7 +190,7 @@ def _by_name(source: Account, names: Names, target: Target, rules: Rules, inside
         return Pair(source, names, other)
     if rules.on_name_conflict != "prefix" or names.sam.startswith(rules.naming.rename.prefix):
         return Pair(source, names, conflict=taken)
-    called = replace(names, sam=rules.naming.rename.prefix + names.sam)
+    called = names._replace(sam=rules.naming.rename.prefix + names.sam)
     if long := too_long(called.sam, rules.of):
         return Pair(source, called, conflict=f"{taken}; {long}")
     return _by_name(source, called, target, rules, inside)
@@ -218,9 +218,11 @@ def _inside(naming: Naming) -> Callable[[str], bool]:
 
 def _claimed_once(pairs: Sequence[Pair]) -> list[Pair]:
     """Refuse accounts of the source that would become one account of the target."""
-    claims = Counter(pair.target.sid for pair in pairs if pair.target is not None)
+    claims = Counter([pair.target.sid for pair in pairs if pair.target is not None])
+    if len(claims) == claims.total():
+        return list(pairs)
     return [
-        replace(pair, target=None, conflict=f"another account of the source is {pair.target.dn} as well")
+        pair._replace(target=None, conflict=f"another account of the source is {pair.target.dn} as well")
         if pair.target is not None and claims[pair.target.sid] > 1 and not pair.has_history and not pair.conflict
         else pair
         for pair in pairs
@@ -235,7 +237,7 @@ def _apart(pairs: Sequence[Pair], target: Target) -> tuple[Pair, ...]:
         if pair.target is None and not pair.conflict and not pair.skipped:
             place = pair.names.place
             if place in taken or target.has_at(place):
-                pair = replace(pair, names=replace(pair.names, called=apart(pair.names, pair.names.sam)))
+                pair = pair._replace(names=pair.names._replace(called=apart(pair.names, pair.names.sam)))
                 place = pair.names.place
             taken.add(place)
         found.append(pair)

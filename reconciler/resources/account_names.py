@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from reconciler.core.values import Dn, escape_rdn, split_unescaped
 from reconciler.resources.account_records import (
@@ -19,6 +20,7 @@ from reconciler.resources.account_records import (
 from reconciler.resources.population import Listed, Of, Placement, Rename, Selection
 
 _ILLEGAL = re.compile(r'["*+,/:;<=>?\[\\\]|]')
+_NOBODYS = TRUST_ACCOUNT | CONTROLLER | READ_ONLY_CONTROLLER
 SAM_LENGTH = 20  # of users; MS-ADA3 sAMAccountName
 KINDS: Mapping[Of, Kind] = {"users": "user", "groups": "group", "computers": "computer"}
 
@@ -32,8 +34,7 @@ def sanitised(name: str) -> str:
     return f"{cleaned[:-1]}_" if cleaned.endswith(".") else cleaned
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """What an account is to be called.
 
     Attributes:
@@ -70,14 +71,18 @@ class Naming:
 
     def of(self, account: Account) -> Names:
         """Return the names for one account."""
-        said = self.listed.get(account.sam.casefold()) or self.listed.get(account.name.casefold())
+        said = self._said(account) if self.listed else None
         sam = (said.sam if said else "") or sanitised(account.sam)
         upn = said.upn if said else ""
         if not upn and self.rename.upn_suffix:
             upn = f"{account.upn.partition('@')[0] or sam}@{self.rename.upn_suffix}"
-        return Names(sam, upn, (said.rdn if said else "") or account.spelled, self._into(account.dn))
+        into = self._placed(account.dn) if self.placed else self.into
+        return Names(sam, upn, (said.rdn if said else "") or account.spelled, into)
 
-    def _into(self, dn: str) -> Dn:
+    def _said(self, account: Account) -> Listed | None:
+        return self.listed.get(account.sam.casefold()) or self.listed.get(account.name.casefold())
+
+    def _placed(self, dn: str) -> Dn:
         fitting = [one for one in self.placed if below(one.below)(dn)]
         return max(fitting, key=lambda one: len(one.below.rdns())).into if fitting else self.into
 
@@ -92,11 +97,13 @@ def listed_by_name(listed: Sequence[Listed]) -> dict[str, Listed]:
     return {one.name.casefold(): one for one in listed}
 
 
-def chooser(selection: Selection) -> Callable[[Account], bool]:
-    """Return a test for what a search cannot say: the list, and exceptions by name and place."""
+def chooser(selection: Selection) -> Callable[[Account], bool] | None:
+    """Return a test for what a search cannot say: the list, and exceptions by name and place; None where there are none."""
     wanted = {one.name.casefold() for one in selection.listed}
     left_out = {name.casefold() for name in selection.excluded.names}
     places = [below(container) for container in selection.excluded.below]
+    if not (wanted or left_out or places):
+        return None
 
     def chosen(account: Account) -> bool:
         called = {account.sam.casefold(), account.name.casefold()} if wanted else {account.sam.casefold()}
@@ -112,6 +119,9 @@ def unfit(account: Account, of: Of) -> str:
 
     Sources: MS-SAMR 2.2.1.14 (RIDs), MS-ADTS 2.2.16 (userAccountControl), the table of ADMT's limits (KB4089459).
     """
+    kind = account.kind == KINDS[of]
+    if kind and of == "users" and not account.control & _NOBODYS and not account.built_in:  # a hundred thousand times
+        return ""
     if account.control & TRUST_ACCOUNT:
         return "account of a trust"
     if account.built_in:
@@ -122,7 +132,7 @@ def unfit(account: Account, of: Of) -> str:
         return "domain controller"
     if of == "groups" and account.sam.endswith("$$$"):
         return "the group through which SID history is audited"
-    return "" if account.kind == KINDS[of] else f"it is a {account.kind}"
+    return "" if kind else f"it is a {account.kind}"
 
 
 def too_long(name: str, of: Of) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import repeat
+from typing import Any, Literal, NamedTuple
 
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Rows
@@ -92,13 +93,26 @@ def first_of(dn: str) -> str:
     return split_unescaped(dn, ",")[0] if "\\" in dn else dn.partition(",")[0]
 
 
-class _Numbers(dict[bytes, int]):
+_ACCOUNT: Callable[[Iterable[Any]], Account] = partial(tuple.__new__, Account)
+"""The fields of an account as one; a hundred thousand are made, and ``Account._make`` would count the fields of each."""
+
+
+class _Numbers(dict[bytes | None, int]):
     """Numbers as they are written; most accounts have the same few, which are kept once."""
 
-    def __missing__(self, written: bytes) -> int:
+    def __missing__(self, written: bytes | None) -> int:
         """Read one that is new."""
-        number = self[written] = int(written)
+        number = self[written] = int(written) if written else 0
         return number
+
+
+class _Kinds(dict[tuple[bytes, ...], Kind]):
+    """What an account is, by its classes."""
+
+    def __missing__(self, classes: tuple[bytes, ...]) -> Kind:
+        """Tell of classes that are new."""
+        kind = self[classes] = _kind(classes)
+        return kind
 
 
 def read(found: Rows, more: Sequence[str] = ()) -> Iterator[Account]:
@@ -107,33 +121,72 @@ def read(found: Rows, more: Sequence[str] = ()) -> Iterator[Account]:
     Raises:
         UnexpectedAnswer: A row has no SID or no name, or one that cannot be read.
     """
-    kinds: dict[tuple[bytes, ...], Kind] = {}
-    numbers = _Numbers()
-    several = ("objectclass", "sidhistory", *(name.lower() for name in more))
-    for record in Table.of(found).records(_SINGLE, several):
-        dn, sid, sam, upn, password, control, expires, locked, critical, classes, history, *values = record
-        kind = kinds.get(classes)
-        if kind is None:
-            kind = kinds[classes] = _kind(classes)
+    reader = _Reader(tuple(name.lower() for name in more))
+    for chunk in Table.of(found).chunks():
+        yield from reader.accounts(chunk)
+
+
+class _Reader:
+    """Reads the rows of one answer, by columns.
+
+    Args:
+        more: Further attributes, in lower case.
+    """
+
+    def __init__(self, more: Sequence[str]) -> None:
+        self._several = ("objectclass", "sidhistory", *more)
+        self._kinds = _Kinds()
+        self._numbers = _Numbers()
+
+    def accounts(self, rows: Table) -> Iterable[Account]:
+        """Return the accounts of some rows, all of them read."""
+        columns = rows.columns(_SINGLE, self._several)
+        try:
+            return self._read(*columns)
+        except (TypeError, ValueError):  # one cannot be read: which, and why
+            return [account for one in zip(*columns, strict=True) for account in self._alone(*one)]
+
+    def _alone(self, dn: bytes, sid: bytes | None, sam: bytes | None, *others: Any) -> Iterable[Account]:
         if sid is None or sam is None or len(sid) < _SHORTEST_SID:
             raise _unreadable(dn, "objectSid or sAMAccountName")
         try:
-            yield Account(
-                dn,
-                sid,
-                sam.decode(),
-                upn.decode() if upn else "",
-                int(password) if password else 0,
-                history,
-                kind,
-                numbers[control] if control else 0,
-                numbers[expires] if expires else 0,
-                numbers[locked] if locked else 0,
-                critical is not None and critical.upper() == b"TRUE",
-                tuple(values),
-            )
+            return self._read(*([value] for value in (dn, sid, sam, *others)))
         except ValueError as error:
             raise _unreadable(dn, str(error)) from None
+
+    def _read(
+        self,
+        dns: Sequence[bytes],
+        sids: Sequence[bytes],
+        sams: Sequence[bytes],
+        upns: Sequence[bytes | None],
+        passwords: Sequence[bytes | None],
+        controls: Sequence[bytes | None],
+        expires: Sequence[bytes | None],
+        locked: Sequence[bytes | None],
+        critical: Sequence[bytes | None],
+        classes: Sequence[tuple[bytes, ...]],
+        histories: Sequence[tuple[bytes, ...]],
+        *values: Sequence[tuple[bytes, ...]],
+    ) -> Iterable[Account]:
+        if min(map(len, sids), default=_SHORTEST_SID) < _SHORTEST_SID:
+            raise ValueError("a short SID")
+        number = self._numbers.__getitem__
+        fields = (
+            dns,
+            sids,
+            list(map(bytes.decode, sams)),
+            [upn.decode() if upn else "" for upn in upns],
+            [int(password) if password else 0 for password in passwords],
+            histories,
+            map(self._kinds.__getitem__, classes),
+            list(map(number, controls)),
+            list(map(number, expires)),
+            list(map(number, locked)),
+            [one is not None and one.upper() == b"TRUE" for one in critical],
+            zip(*values, strict=True) if values else repeat(()),
+        )
+        return map(_ACCOUNT, zip(*fields))  # noqa: B905  # the last may go on for ever
 
 
 def _unreadable(dn: bytes, what: str) -> UnexpectedAnswer:

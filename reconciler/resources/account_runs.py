@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from reconciler.core.facts import Facts
@@ -24,8 +24,10 @@ ACCOUNTS = "account/"
 _STANDINGS: tuple[Standing, ...] = ("copied", "random", "attempted", "generated")
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Known(NamedTuple):
     """What the journal says about one account of the source.
 
     Attributes:
@@ -42,7 +44,7 @@ class Known:
     source_set: int = 0
     batch: int = 0
     failed: str = ""
-    written: Mapping[str, Any] = field(default_factory=dict)
+    written: Mapping[str, Any] = _NOTHING
 
     @property
     def ours(self) -> bool:
@@ -75,7 +77,7 @@ def fact_key(domain: str, account: Account) -> str:
 
 def known_about(pair: Pair, domain: str, facts: Facts) -> Known:
     """Return what is known about a pair; what was proven for an account that is gone proves nothing for its successor."""
-    value = facts.get(fact_key(domain, pair.source))
+    value = facts.get(fact_key(domain, pair.source)) if facts else None
     if value is None or value.get("password") not in _STANDINGS:
         return UNKNOWN  # a fact that says nothing we understand is as good as none
     proven_for = str(value.get("target_sid") or "")

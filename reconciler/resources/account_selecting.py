@@ -56,4 +56,5 @@ def select(
 def chosen_of(selection: Selection, found: Rows, more: Sequence[str]) -> list[Account]:
     """Return the accounts of an answer that the list and the exceptions of a selection mean; no throw-away ones."""
     chosen = chooser(selection)
-    return [account for account in read(found, more) if chosen(account) and not is_canary(account.sam)]
+    some = read(found, more) if chosen is None else filter(chosen, read(found, more))
+    return [account for account in some if not is_canary(account.sam)]

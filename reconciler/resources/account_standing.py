@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from reconciler.core.facts import Facts
 from reconciler.core.verdicts import Standing, Verdict
@@ -33,8 +33,7 @@ class Terms:
     source_afterwards: Afterwards = "leave"
 
 
-@dataclass(frozen=True, slots=True)
-class Stand:
+class Stand(NamedTuple):
     """One account and what it lacks.
 
     Attributes:
@@ -103,11 +102,11 @@ def stand(pair: Pair, known: Known, terms: Terms) -> Stand:
         history=terms.sid_history and not pair.has_history,
         password=terms.passwords and not copied,
         stale=terms.passwords and copied and _stale(source, target, known),
-        must_change=_must_change(source, target, known, terms) and copied,
+        must_change=copied and _must_change(source, target, known, terms),
         names=_misnamed(pair, target) if terms.renamed else (),
-        attributes=_unlike(source, target, terms.attributes),
+        attributes=_unlike(source, target, terms.attributes) if terms.attributes else (),
         in_part=known.made and target.disabled and not source.disabled,
-        source=_source_left(source, terms.source_afterwards),
+        source=_source_left(source, terms.source_afterwards) if terms.source_afterwards != "leave" else "",
         places=terms.attributes,
     )
 
