@@ -16,6 +16,7 @@ from ldap3.core.exceptions import LDAPException
 from reconciler.core.errors import Unreachable
 from reconciler.edge import ldap_errors
 from reconciler.edge.accounts import Account
+from reconciler.edge.tls_stream import TlsStream
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -74,7 +75,7 @@ class _StrictTls(ldap3.Tls):  # type: ignore[misc]  # ldap3 has no types
     def wrap_socket(self, connection: Connection, do_handshake: bool = False) -> None:
         """Replace the socket of a connection by an encrypted one."""
         try:
-            connection.socket = self._context.wrap_socket(connection.socket, server_hostname=connection.server.host)
+            connection.socket = TlsStream(connection.socket, self._context, connection.server.host)
         except (ssl.SSLError, OSError, ValueError) as error:
             self.failure = error  # ldap3 keeps only its text
             raise
@@ -106,7 +107,7 @@ def connect(door: Door, account: Account) -> Connection:
     except (LDAPException, OSError) as error:
         _abandon(connection)
         raise ldap_errors.not_opened(door.domain, door.controller, door.address, tls.failure or error) from error
-    if not isinstance(connection.socket, ssl.SSLSocket):
+    if not isinstance(connection.socket, TlsStream):
         _abandon(connection)
         raise Unreachable(f"{door.controller} did not start TLS", target=door.domain)
     try:

@@ -26,7 +26,7 @@ from reconciler.edge.ldap_ber import Malformed
 if TYPE_CHECKING:
     from ldap3 import Connection
 
-_CHUNK = 1 << 18
+_CHUNK, _RECORD = 1 << 18, 1 << 14
 # Held while the pages of a long answer are worked on. OpenSSL lets go of the interpreter for each record, and a server may send
 # a record for each entry: two threads that hand it to each other ten thousand times a second lose a third of their time.
 _TURN = threading.Lock()
@@ -98,7 +98,7 @@ class Wire:
         receive, before = self._socket.recv, len(buffer)
         while len(buffer) < before + _CHUNK:
             try:
-                data = receive(_CHUNK)
+                data = receive(_RECORD)
             except (BlockingIOError, ssl.SSLWantReadError):
                 if len(buffer) > before:
                     return
