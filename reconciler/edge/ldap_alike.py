@@ -14,12 +14,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import repeat
-from operator import add
+from itertools import islice, repeat
+from operator import add, sub
 
 from reconciler.core.table import Entry, Held, held_of
 from reconciler.edge import ldap_ber as ber
-from reconciler.edge.ldap_ber import Columns
+from reconciler.edge.ldap_ber import Columns, Malformed
 
 _LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)"
 _NUMBER = rb"\x02(?:\x01.|\x02..|\x03...|\x04....)"
@@ -30,7 +30,7 @@ _STEP = (
 _FEW = 200  # entries that are not worth an expression
 _SAMPLE = 64
 _OFTEN = 4  # so many of a sample make a shape
-_MOST_SHAPES = 8
+_MOST_SHAPES, _TRIES = 8, 8
 _MOST_KEPT = 4096
 
 
@@ -55,7 +55,9 @@ class Heads(dict[bytes, int]):
 
 
 class _Sizes(dict[bytes, int]):
-    """How long the values of an attribute are together, by the bytes before them; -1 where these do not agree."""
+    """How long the value of an attribute is with its tag and length, by the bytes before it; -1 where these do not agree."""
+
+    groups = 2
 
     def __init__(self, tagged: bytes) -> None:
         super().__init__()
@@ -69,23 +71,55 @@ class _Sizes(dict[bytes, int]):
         self[head] = size if agrees else -1
         return self[head]
 
+    def held(self, heads: Sequence[bytes], bodies: Sequence[bytes]) -> Iterable[Held]:
+        """Return the values of many, one each.
+
+        Raises:
+            Malformed: Some do not agree.
+        """
+        if list(map(self.__getitem__, heads)) != list(map(len, bodies)):
+            raise Malformed("values that do not end where they should")
+        return [body[2:] for body in bodies]
+
 
 class _Lists(dict[bytes, int]):
-    """How long a list of attributes is, by its tag and length."""
+    """How long a list of attributes is with its tag and length, by these."""
 
     def __missing__(self, head: bytes) -> int:
         """Take apart one that is new."""
-        self[head] = _length(head, 1)[1]
+        begin, length = _length(head, 1)
+        self[head] = begin + length
         return self[head]
 
 
 class _Kept(dict[bytes, Held]):
-    """Values that repeat, by the body that they come in: each is kept once."""
+    """Values that repeat, by the whole attribute that they come in: each is taken apart and kept once."""
 
-    def __missing__(self, body: bytes) -> Held:
-        """Take apart one that is new."""
-        held = self[body] = held_of(ber.values(body))
+    groups = 1
+
+    def __missing__(self, whole: bytes) -> Held:
+        """Take apart one that is new.
+
+        Raises:
+            Malformed: It does not agree.
+        """
+        begin, end = ber.opened(whole, 0, ber.SEQUENCE, len(whole))
+        _, behind = ber.opened(whole, begin, ber.OCTET_STRING, end)
+        body, stop = ber.opened(whole, behind, ber.SET, end)
+        if stop != end or end != len(whole):
+            raise Malformed("an attribute that does not end where it should")
+        held = self[whole] = held_of(ber.values(whole[body:stop]))
         return held
+
+    def held(self, wholes: Sequence[bytes]) -> Iterable[Held]:
+        """Return the values of many.
+
+        Raises:
+            Malformed: Some do not agree.
+        """
+        if len(self) > _MOST_KEPT:  # the sample was misleading, or it has several values
+            self.clear()
+        return list(map(self.__getitem__, wholes))
 
 
 def _length(data: bytes, at: int) -> tuple[int, int]:
@@ -115,6 +149,11 @@ class Spelled:
     longest: int
     repeats: bool
 
+    @property
+    def whole(self) -> bool:
+        """Whether it is taken as a whole: with its name and lengths."""
+        return self.several or self.repeats
+
 
 class Shape:
     """Entries with the same attributes in the same order, as they come in one answer.
@@ -125,45 +164,36 @@ class Shape:
         places: Of the attributes in an entry.
     """
 
-    __slots__ = ("_kept", "_lists", "_places", "_sizes", "found", "match", "numbers")
+    __slots__ = ("_lists", "_places", "_readers", "found", "match", "numbers", "sizes")
 
     def __init__(self, spelled: Sequence[Spelled], dn: tuple[int, int], places: Sequence[int]) -> None:
         self.match = _compiled(tuple(spelled), dn).match
         self.numbers: list[int] = []  # of the entries of a page that look like this
-        self.found: list[tuple[bytes, ...]] = []  # what is in them: three of the head, and two of each attribute
+        self.found: list[tuple[bytes, ...]] = []  # what is in them: of the head, and of each attribute
+        self.sizes: list[int] = []  # of their messages
         self._places = places
-        self._sizes = [_Sizes(one.tagged) for one in spelled]
+        self._readers: list[_Sizes | _Kept] = [_Kept() if one.whole else _Sizes(one.tagged) for one in spelled]
         self._lists = _Lists()
-        self._kept: list[_Kept | None] = [_Kept() if one.repeats or one.several else None for one in spelled]
 
-    def take(self, width: int) -> Iterator[tuple[int, Entry]]:
-        """Yield the number of each entry that was found, and the entry; and forget them. Nothing where some do not agree."""
-        numbers, found = self.numbers, self.found
-        self.numbers, self.found = [], []
+    def take(self, width: int) -> tuple[list[int], list[Entry]]:
+        """Return the numbers of the entries that were found, and the entries; and forget them. None where some do not agree."""
+        numbers, found, sizes = self.numbers, self.found, self.sizes
+        self.numbers, self.found, self.sizes = [], [], []
         if not found:
-            return iter(())
-        _, dns, lists, *others = zip(*found, strict=True)
+            return [], []
+        heads, dns, lists, *others = zip(*found, strict=True)
         columns: list[Iterable[Held]] = [repeat(None, len(found)) for _ in range(width)]
         columns[0] = names = [dn[2:] if dn[1] < 128 else dn[3:] for dn in dns]
-        inside: Iterable[int] = repeat(0, len(found))
-        for number, (place, sizes) in enumerate(zip(self._places, self._sizes, strict=True)):
-            heads, bodies = others[2 * number], others[2 * number + 1]
-            lengths = list(map(len, bodies))
-            if list(map(sizes.__getitem__, heads)) != lengths:
-                return iter(())
-            inside = map(add, inside, map(add, map(len, heads), lengths))
-            columns[place] = self._held(number, bodies)
-        if list(inside) != list(map(self._lists.__getitem__, lists)) or not _readable(names):
-            return iter(())
-        return zip(numbers, zip(*columns, strict=True), strict=True)
-
-    def _held(self, number: int, bodies: Sequence[bytes]) -> Iterable[Held]:
-        kept = self._kept[number]
-        if kept is None:
-            return [body[2:] for body in bodies]
-        if len(kept) > _MOST_KEPT:  # the sample was misleading, or it has several values
-            kept.clear()
-        return map(kept.__getitem__, bodies)
+        before = map(add, map(len, heads), map(len, dns))
+        if list(map(sub, sizes, before)) != list(map(self._lists.__getitem__, lists)) or not _readable(names):
+            return [], []
+        parts = iter(others)
+        try:
+            for place, reader in zip(self._places, self._readers, strict=True):
+                columns[place] = reader.held(*islice(parts, reader.groups))
+        except Malformed:
+            return [], []
+        return numbers, list(zip(*columns, strict=True))
 
 
 @lru_cache(64)
@@ -172,8 +202,9 @@ def _compiled(spelled: tuple[Spelled, ...], dn: tuple[int, int]) -> re.Pattern[b
     parts = [rb"(\x30", _LENGTH, _NUMBER, rb"\x64", _LENGTH, rb")", name, rb"(\x30", _LENGTH, rb")"]
     for one in spelled:
         value = rb"\x04(?:" + _any_of(one.shortest, one.longest) + rb")"
-        parts += [rb"(\x30", _LENGTH, re.escape(one.tagged), rb"\x31", _LENGTH, rb")"]
-        parts.append(rb"((?:" + value + rb")*)" if one.several else rb"(" + value + rb")")
+        values = rb"(?:" + value + rb")*" if one.several else value
+        head = rb"\x30" + _LENGTH + re.escape(one.tagged) + rb"\x31" + _LENGTH
+        parts.append(rb"(" + head + values + rb")" if one.whole else rb"(" + head + rb")(" + values + rb")")
     return re.compile(b"".join(parts), re.DOTALL)
 
 
@@ -200,6 +231,7 @@ class Alike:
         self._columns = columns
         self._shapes: list[Shape] = []
         self._seen: dict[tuple[bytes, ...], _Seen] = {}
+        self._tries = 0
 
     def follow(self, buffer: bytearray, at: int, heads: Heads, starts: list[int]) -> int:
         """Take whole messages that look like others, and return where they end.
@@ -211,15 +243,18 @@ class Alike:
         shapes, size = self._shapes, len(buffer)
         while at < size:
             for shape in shapes:
-                found = shape.match(buffer, at)
-                if found is not None and heads[found[1]] == found.end() - at:
-                    break
+                match = shape.match(buffer, at)
+                if match is not None:
+                    found, end = match.groups(), match.end()
+                    if heads[found[0]] == end - at:
+                        break
             else:
                 return at
             shape.numbers.append(len(starts))
-            shape.found.append(found.groups())
+            shape.found.append(found)
+            shape.sizes.append(end - at)
             starts.append(at)
-            at = found.end()
+            at = end
         return at
 
     def entries(self, buffer: bytes, starts: Sequence[int], first: int) -> list[Entry]:
@@ -235,7 +270,10 @@ class Alike:
         found: list[Entry | None] = [None] * len(starts)
         width = 1 + len(self._columns.places)
         for shape in self._shapes:
-            for number, entry in shape.take(width):
+            numbers, some = shape.take(width)
+            if len(numbers) == len(starts):
+                return some
+            for number, entry in zip(numbers, some, strict=True):
                 found[number] = entry
         walked = {number: _operation(buffer, starts[number]) for number, entry in enumerate(found) if entry is None}
         for number, start in walked.items():
@@ -246,11 +284,13 @@ class Alike:
 
     def _learn(self, buffer: bytes, starts: Sequence[int]) -> None:
         """Take up the shapes that some entries have of which there are many."""
+        self._tries += 1
+        if self._tries > _TRIES:
+            return
         for start in starts[:: 1 + len(starts) // _SAMPLE]:
             dn, spelled = _spelled(buffer, start)
             order = tuple(spelled)
-            if order in self._seen or len(self._seen) < _SAMPLE:
-                self._seen.setdefault(order, _Seen()).add(dn, list(spelled.values()))
+            self._seen.setdefault(order, _Seen()).add(dn, list(spelled.values()))
         often = [(order, seen) for order, seen in self._seen.items() if len(seen.dns) >= _OFTEN]
         often.sort(key=lambda one: -len(one[1].dns))
         self._shapes = [shape for one in often[:_MOST_SHAPES] if (shape := self._shape(*one)) is not None]
@@ -275,9 +315,8 @@ class _Seen:
 
     def add(self, dn: bytes, bodies: Sequence[bytes]) -> None:
         """Take up one."""
-        if len(self.dns) < _MOST_KEPT:
-            self.dns.append(dn)
-            self.bodies.append(bodies)
+        self.dns.append(dn)
+        self.bodies.append(bodies)
 
 
 def _spelled(buffer: bytes, start: int) -> tuple[bytes, dict[bytes, bytes]]:

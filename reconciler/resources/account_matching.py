@@ -74,8 +74,12 @@ class Target:
         for account in gone:
             for index, key in self._places(account):
                 index.drop(key, account)
+        by_history, by_name = self.by_history.add, self.by_name.add
         for account in fresh:
-            for index, key in self._places(account):
+            for sid in account.history:
+                by_history(sid, account)
+            by_name(folded(account.sam), account)
+            for index, key in self._further_places(account):
                 index.add(key, account)
         return self
 
@@ -99,11 +103,18 @@ class Target:
         for sid in account.history:
             yield self.by_history, sid
         yield self.by_name, folded(account.sam)
+        yield from self._further_places(account)
+
+    def _further_places(self, account: Account) -> Sequence[tuple[Several[Any, Account], Hashable]]:
+        if self._by_place is None and self._key_at is None:
+            return ()
+        found: list[tuple[Several[Any, Account], Hashable]] = []
         if self._by_place is not None:
-            yield self._by_place, account.dn.casefold()
+            found.append((self._by_place, account.dn.casefold()))
         value = key_value(account, self._key_at)
         if value is not None:
-            yield self.by_key, value
+            found.append((self.by_key, value))
+        return found
 
 
 def folded(name: str) -> str:
@@ -145,12 +156,18 @@ def _pair(
     sharing: Mapping[str, int],
     inside: Callable[[str], bool],
 ) -> Pair:
-    known = target.by_history.first(source.sid)
-    if known is not None and (twice := target.by_history.of(source.sid)[1:]):
-        return Pair(source, names, conflict=f"its SID is in the history of {known.dn} and of {twice[0].dn}")
+    found = target.by_history.of(source.sid)
+    if len(found) > 1:
+        return Pair(source, names, conflict=f"its SID is in the history of {found[0].dn} and of {found[1].dn}")
+    known = found[0] if found else None
     other, doubt = _by_key(source, names, target, rules)
     if known is not None:
-        if other is not known and other is not None and other.sid != known.sid and _same_person(other, source, rules, inside):
+        if (
+            other is not known
+            and other is not None
+            and other.sid != known.sid
+            and _same_person(other, source, rules, inside)
+        ):
             said = f"its SID is in the history of {known.dn}, and its {rules.key} is that of {other.dn}"
             return Pair(source, names, known, has_history=True, conflict=said)
         return Pair(source, names, known, has_history=True)

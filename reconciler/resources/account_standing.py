@@ -82,12 +82,16 @@ class Stand(NamedTuple):
     @property
     def unproven(self) -> bool:
         """Whether it is complete by a run of ours, and it is not yet noted for which account of the target."""
-        return self.complete and self.pair.target is not None and self.known.ours and not self.known.target_sid
+        return self.complete and self._to_note
 
     @property
     def settled(self) -> bool:
         """Whether nothing is left to do for it, and nothing to note."""
-        return self.complete and not self.unproven
+        return self.complete and not self._to_note
+
+    @property
+    def _to_note(self) -> bool:
+        return self.known.ours and not self.known.target_sid and self.pair.target is not None
 
 
 def stand(pair: Pair, known: Known, terms: Terms) -> Stand:
@@ -105,7 +109,7 @@ def stand(pair: Pair, known: Known, terms: Terms) -> Stand:
         must_change=copied and _must_change(source, target, known, terms),
         names=_misnamed(pair, target) if terms.renamed else (),
         attributes=_unlike(source, target, terms.attributes) if terms.attributes else (),
-        in_part=known.made and target.disabled and not source.disabled,
+        in_part=target.disabled and not source.disabled and known.made,
         source=_source_left(source, terms.source_afterwards) if terms.source_afterwards != "leave" else "",
         places=terms.attributes,
     )
