@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from reconciler.core.report import Report
     from reconciler.edge.wake import Waker
     from reconciler.engine.events import Event
+
+CYCLES = (100_000, 20, 100)  # it may go on for weeks, and what it leaves behind shall not become a hundred megabytes
 
 
 def watch(
@@ -60,6 +63,7 @@ def watch(
     from reconciler.engine.watch import Watch
 
     screen.log_as(log)
+    gc.set_threshold(*CYCLES)
     pace = pace_of(every, hosts_every)
     loaded, clock, options = load(state), SystemClock(), Options(metrics, metrics_for_anyone, metrics_file)
     rhythm = Rhythm(pace, clock.now(), random.random)

@@ -22,6 +22,7 @@ from reconciler.edge import ldap_ber as ber
 from reconciler.edge.ldap_ber import Columns, Malformed
 
 _LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)"
+_PLAIN = re.compile(r"[a-z][a-z0-9-]*")
 _NUMBER = rb"\x02(?:\x01.|\x02..|\x03...|\x04....)"
 _LONGEST, _LONGEST_DN = 127, 255  # bytes
 _STEP = (
@@ -240,6 +241,8 @@ class Alike:
             heads: Of answers to this question.
             starts: Where the entries of this page begin; these are added.
         """
+        if len(starts) >= _FEW and not self._tries:
+            self._learn(bytes(buffer), starts)
         shapes, size = self._shapes, len(buffer)
         while at < size:
             for shape in shapes:
@@ -287,7 +290,7 @@ class Alike:
         self._tries += 1
         if self._tries > _TRIES:
             return
-        for start in starts[:: 1 + len(starts) // _SAMPLE]:
+        for start in starts[:: len(starts) // _SAMPLE | 1]:  # odd, because entries of two kinds may alternate
             dn, spelled = _spelled(buffer, start)
             order = tuple(spelled)
             self._seen.setdefault(order, _Seen()).add(dn, list(spelled.values()))
@@ -296,10 +299,10 @@ class Alike:
         self._shapes = [shape for one in often[:_MOST_SHAPES] if (shape := self._shape(*one)) is not None]
 
     def _shape(self, order: Sequence[bytes], seen: _Seen) -> Shape | None:
-        names = [tagged[2:].decode().lower() for tagged in order]
-        places = [self._columns.places.get(name, 0) for name in names]
-        if 0 in places or len(set(places)) < len(places):  # one that comes in part, or twice
+        names = [tagged[2:].decode("ascii", "replace").lower() for tagged in order]
+        if not all(map(_PLAIN.fullmatch, names)) or len(set(names)) < len(names):  # one that comes in part, or twice
             return None
+        places = [self._columns.place(name) for name in names]
         spelled = [
             _attribute(tagged, bodies) for tagged, bodies in zip(order, zip(*seen.bodies, strict=True), strict=True)
         ]

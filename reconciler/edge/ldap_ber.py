@@ -64,6 +64,14 @@ class Columns:
         except (IndexError, ValueError) as error:
             raise error if isinstance(error, Malformed) else Malformed(f"an entry: {error}") from error
 
+    def place(self, name: str) -> int:
+        """Return where an attribute stands, from now on if it is new."""
+        place = self.places.get(name)
+        if place is None:
+            place = self.places[name] = len(self._previous)
+            self._previous.append((None, None))
+        return place
+
     def _entry(self, buffer: bytes, start: int, row: int) -> Entry:
         at, end = opened(buffer, start, ENTRY, len(buffer))
         at, stop = opened(buffer, at, OCTET_STRING, end)
@@ -120,10 +128,7 @@ class Columns:
         name = part.name if part else spelled.lower()
         if name in ("", "dn"):  # a row has its DN there
             raise Malformed(f"{spelled!r} as the name of an attribute")
-        place = self.places.get(name)
-        if place is None:
-            place = self.places[name] = len(self._previous)
-            self._previous.append((None, None))
+        place = self.place(name)
         if part is None:
             self._known[buffer[at : values_at + 1]] = place
         else:
