@@ -8,7 +8,6 @@ the socket are LDAP messages.
 from __future__ import annotations
 
 import select
-import ssl
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from reconciler.edge.ldap_ber import Malformed
 if TYPE_CHECKING:
     from ldap3 import Connection
 
-_CHUNK, _RECORD = 1 << 18, 1 << 14
+_CHUNK = 1 << 18
 # Held while the pages of a long answer are worked on. OpenSSL lets go of the interpreter for each record, and a server may send
 # a record for each entry: two threads that hand it to each other ten thousand times a second lose a third of their time.
 _TURN = threading.Lock()
@@ -95,26 +94,18 @@ class Wire:
     def _drain(self, buffer: bytearray) -> None:
         """Add what is there, up to some; where there is nothing, wait for it."""
         self._socket.settimeout(0)
-        receive, before = self._socket.recv, len(buffer)
-        while len(buffer) < before + _CHUNK:
+        while True:
             try:
-                data = receive(_RECORD)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                if len(buffer) > before:
-                    return
-                self._wait(select.POLLIN)
-            except ssl.SSLWantWriteError:  # new keys are agreed on
-                self._wait(select.POLLOUT)
-            else:
-                if not data:
-                    return
-                buffer += data
+                self._socket.take(buffer, _CHUNK)
+                return
+            except BlockingIOError:
+                self._wait()
 
-    def _wait(self, event: int) -> None:
+    def _wait(self) -> None:
         """Wait as long as ldap3 would, without the turn."""
         limit = self._connection.receive_timeout
         waiting = select.poll()
-        waiting.register(self._socket, event)
+        waiting.register(self._socket, select.POLLIN)
         _TURN.release()
         try:
             come = waiting.poll(None if limit is None else limit * 1000)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from reconciler.edge.psrp_session import Session
 
-LAST_EXIT_CODE = Statement("Get-Variable", (("Name", "LASTEXITCODE"), ("ValueOnly", True)))
+# Before the first program of a session there is no such variable: where that one cannot be started, this is all that is said.
+LAST_EXIT_CODE = Statement("Get-Variable", (("Name", "LASTEXITCODE"), ("ValueOnly", True), ("ErrorAction", "Ignore")))
 
 
 class Hosts:

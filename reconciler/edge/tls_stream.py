@@ -10,7 +10,7 @@ import socket
 import ssl
 from typing import Any
 
-_CHUNK = 1 << 18
+_CHUNK, _RECORD = 1 << 18, 1 << 14
 
 
 class TlsStream:
@@ -40,6 +40,32 @@ class TlsStream:
                 self._fetch()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
+
+    def take(self, buffer: bytearray, most: int) -> None:
+        """Add what is there, record after record, up to ``most`` bytes and a part of the last; nothing where the other side has ended it.
+
+        Raises:
+            BlockingIOError: Nothing is there, and nothing is waited for.
+        """
+        window, at = memoryview(bytearray(most + _RECORD)), 0
+        read: Any = self._tls.read  # into any buffer, which its types do not know
+        while at < most:
+            try:
+                count: int = read(_RECORD, window[at:])
+            except ssl.SSLWantReadError:
+                try:
+                    self._fetch()
+                except BlockingIOError:
+                    if at == 0:
+                        raise
+                    break
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                break
+            else:
+                if count == 0:  # an orderly end
+                    break
+                at += count
+        buffer += window[:at]
 
     def sendall(self, data: bytes) -> None:
         """Send all of it."""

@@ -22,7 +22,8 @@ def connected(line: Any) -> ldap3.Connection:
     connection = ldap3.Connection(
         ldap3.Server("peer", get_info=ldap3.NONE), check_names=False, return_empty_attributes=False, receive_timeout=60
     )
-    connection.socket, connection.closed, connection.listening = line, False, True
+    connection.socket = Plain(line) if isinstance(line, socket.socket) else line
+    connection.closed, connection.listening = False, True
     connection.strategy._outstanding = {}
     return connection
 
@@ -124,6 +125,9 @@ class Scripted:
         data, self._waiting = self._waiting[:size], self._waiting[size:]
         return data
 
+    def take(self, buffer: bytearray, most: int) -> None:
+        buffer += self.recv(most)
+
     @property
     def unread(self) -> bytes:
         return self._waiting
@@ -137,6 +141,19 @@ class Scripted:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Plain:
+    """A socket without TLS, as ``edge.tls_stream.TlsStream`` is one with it."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def take(self, buffer: bytearray, most: int) -> None:
+        buffer += self._line.recv(most)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._line, name)
 
 
 class Peer:

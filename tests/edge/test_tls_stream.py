@@ -120,6 +120,28 @@ def test_where_nothing_is_there_nothing_is_waited_for_if_so_asked(pki: Any) -> N
         assert exactly(stream, 5) == b"go on"
 
 
+def test_what_is_there_is_taken_up_to_some(pki: Any) -> None:
+    ready = threading.Event()
+
+    def talk(line: ssl.SSLSocket) -> None:
+        for _ in range(40):
+            line.sendall(b"x" * 1000)
+        ready.set()
+        line.recv(1)
+
+    with talking(pki, talk) as stream:
+        assert ready.wait(20)
+        stream.settimeout(0)
+        buffer = bytearray(b"before")
+        stream.take(buffer, 1500)
+        assert buffer == b"before" + b"x" * 2000  # records are not cut
+        stream.take(buffer, 1 << 20)
+        assert len(buffer) == 40_006
+        with pytest.raises(BlockingIOError):
+            stream.take(buffer, 1 << 20)
+        assert len(buffer) == 40_006
+
+
 @pytest.mark.parametrize("how", ["in order", "cut"])
 def test_an_end_gives_no_bytes(pki: Any, how: str) -> None:
     def end(line: ssl.SSLSocket) -> None:
@@ -134,6 +156,9 @@ def test_an_end_gives_no_bytes(pki: Any, how: str) -> None:
         assert exactly(stream, 4) == b"last"
         assert stream.recv(9) == b""
         assert stream.recv(9) == b""
+        buffer = bytearray()
+        stream.take(buffer, 9)
+        assert buffer == b""
 
 
 def test_new_keys_in_the_middle_change_nothing(pki: Any) -> None:
