@@ -25,9 +25,8 @@ _LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)"
 _PLAIN = re.compile(r"[a-z][a-z0-9-]*")
 _NUMBER = rb"\x02(?:\x01.|\x02..|\x03...|\x04....)"
 _LONGEST, _LONGEST_DN = 127, 255  # bytes
-_STEP = (
-    16  # lengths are taken in steps, so that most of what comes fits, and both sides of a migration share expressions
-)
+# Lengths are taken in steps, so that most of what comes fits, and both sides of a migration share expressions.
+_STEP = 16
 _FEW = 200  # entries that are not worth an expression
 _SAMPLE = 64
 _OFTEN = 4  # so many of a sample make a shape
