@@ -161,7 +161,7 @@ class Table(Sequence[Row]):
 
         Args:
             single: Attributes, in lower case, of which one value is expected, or none.
-            several: Attributes of which all values are wanted.
+            several: Attributes of which all values are wanted; rows near each other share equal ones.
 
         Raises:
             UnexpectedAnswer: A single one has more than one value.
@@ -195,7 +195,16 @@ class Table(Sequence[Row]):
         )
 
     def _several(self, name: str) -> list[tuple[bytes, ...]]:
-        return [(held,) if isinstance(held, bytes) else held or () for held in self.column(name)]
+        return list(map(_Shared().__getitem__, self.column(name)))
+
+
+class _Shared(dict[Held, tuple[bytes, ...]]):
+    """Values by what is held: a department is that of thousands."""
+
+    def __missing__(self, held: Held) -> tuple[bytes, ...]:
+        """Make those of one that is new."""
+        found = self[held] = values_of(held)
+        return found
 
 
 class EntryRow(Mapping[str, object]):
