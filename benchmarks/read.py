@@ -148,6 +148,7 @@ def child(how: str, place: Place) -> None:
     from reconciler.edge.accounts import Account
     from reconciler.edge.ldap_connection import Door, connect
     from reconciler.edge.ldap_search import search
+    from tests.edge.ldap_peer import Plain
 
     before = peak_mb()
     began, cpu = time.perf_counter(), time.process_time()
@@ -163,6 +164,7 @@ def child(how: str, place: Place) -> None:
         else:
             server = ldap3.Server(place.address, port=place.port, get_info=ldap3.NONE)
             connection = ldap3.Connection(server, auto_bind=True, check_names=False, receive_timeout=60)
+            connection.socket = Plain(connection.socket)  # the program has TLS there
         asked = Search("d", place.base, WHERE, ATTRIBUTES, "subtree")
         rows = search(connection, asked, place.base)
         second = search(connection, asked, place.base) if how == "twice" else ()
