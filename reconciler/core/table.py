@@ -223,7 +223,7 @@ class EntryRow(Mapping[str, object]):
         held = self._entry[self._columns[name]]
         if held is None:
             raise KeyError(name)
-        return (held,) if isinstance(held, bytes) else held
+        return values_of(held)
 
     def __iter__(self) -> Iterator[str]:
         """Yield ``dn`` and the names of the attributes that are there."""

@@ -118,9 +118,8 @@ class Columns:
 
     def _learn(self, buffer: bytes, start: int, end: int, row: int) -> int:
         """Return the place of an attribute that was not spelled so before, or comes in part."""
-        at, stop = opened(buffer, start, SEQUENCE, end)
-        begin, values_at = opened(buffer, at, OCTET_STRING, stop)
-        opened(buffer, values_at, SET, stop)
+        at, values_at, _, _ = attribute(buffer, start, end)
+        begin, _ = opened(buffer, at, OCTET_STRING, values_at)
         if begin != at + 2:
             raise Malformed("a long name of an attribute")
         spelled = buffer[begin:values_at].decode()
@@ -134,6 +133,20 @@ class Columns:
         else:
             self.parts.setdefault(row, []).append(part)
         return place
+
+
+def attribute(buffer: bytes, at: int, end: int) -> tuple[int, int, int, int]:
+    """Return of the PartialAttribute at ``at`` where its name begins with its tag, where its SET, the SET's content, and what follows.
+
+    Raises:
+        Malformed: It is none, or reaches beyond ``end``.
+    """
+    name_at, following = opened(buffer, at, SEQUENCE, end)
+    _, values_at = opened(buffer, name_at, OCTET_STRING, following)
+    body, stop = opened(buffer, values_at, SET, following)
+    if stop != following:
+        raise Malformed("values that do not end where they should")
+    return name_at, values_at, body, following
 
 
 def values(body: bytes) -> tuple[bytes, ...]:
@@ -222,12 +235,16 @@ def opened(buffer: bytes | bytearray, at: int, tag: int, end: int) -> tuple[int,
     """
     if at + 2 > end or buffer[at] != tag:
         raise Malformed(f"something else where the tag 0x{tag:02x} should be")
-    size, begin = buffer[at + 1], at + 2
-    if size > 127:
-        begin, size = _long(buffer, at)
+    begin, size = extent(buffer, at)
     if begin + size > end:
         raise Malformed("something that reaches beyond what it is in")
     return begin, begin + size
+
+
+def extent(buffer: bytes | bytearray, at: int) -> tuple[int, int]:
+    """Return where the content of what stands at ``at`` begins and its size, whether or not all of it is there."""
+    size = buffer[at + 1]
+    return _long(buffer, at) if size > 127 else (at + 2, size)
 
 
 def message_end(buffer: bytes | bytearray, at: int, end: int) -> int:

@@ -21,9 +21,10 @@ from ldap3.utils.asn1 import encode
 
 from reconciler.edge import ldap_ber as ber
 from reconciler.edge import ldap_filter
-from reconciler.edge.ldap_alike import Alike, Heads
+from reconciler.edge.ldap_alike import Alike
 from reconciler.edge.ldap_ber import Malformed, Result
-from reconciler.edge.ldap_wire import Wire, content_of, number_of, whole_operation
+from reconciler.edge.ldap_shape import Heads
+from reconciler.edge.ldap_wire import Wire, number_of, whole_operation
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -196,7 +197,7 @@ def _answer(wire: Wire, number: int, rest: bytes, alike: Alike) -> tuple[Page, b
 
 def _place(buffer: bytearray, at: int, end: int, ours: bytes) -> int:
     """Return where the operation of a message stands, if it answers ours."""
-    begin = content_of(buffer, at)
+    begin, _ = ber.extent(buffer, at)
     if buffer.startswith(ours, begin):
         place = begin + len(ours)
     else:

@@ -131,12 +131,6 @@ def number_of(buffer: bytearray, begin: int, end: int) -> tuple[int, int]:
     return number, place
 
 
-def content_of(buffer: bytearray, at: int) -> int:
-    """Return where the content of the message at ``at`` begins, of which it is known where it ends."""
-    size = buffer[at + 1]
-    return at + 2 if size < 128 else at + 2 + (size & 127)
-
-
 def whole_operation(buffer: bytearray, place: int, end: int) -> None:
     """See that an operation fills its message up to the controls."""
     if place >= end:

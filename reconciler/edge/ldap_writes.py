@@ -18,7 +18,7 @@ from reconciler.core.secret import Generated
 from reconciler.core.steps import AttributeChange, ModifyEntry, Values
 from reconciler.edge import ldap_ber as ber
 from reconciler.edge.ldap_ber import Malformed, Result
-from reconciler.edge.ldap_wire import Wire, content_of, drop, number_of, whole_operation
+from reconciler.edge.ldap_wire import Wire, drop, number_of, whole_operation
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -79,7 +79,7 @@ def _next(wire: Wire, buffer: bytearray, waiting: set[int]) -> tuple[int, Result
         if 0 < end <= len(buffer):
             break
         wire.more(buffer)
-    number, place = number_of(buffer, content_of(buffer, 0), end)
+    number, place = number_of(buffer, ber.extent(buffer, 0)[0], end)
     if number not in waiting:
         raise Malformed(f"an answer to message {number}, which was not asked")
     whole_operation(buffer, place, end)

@@ -105,10 +105,6 @@ class TlsStream:
         """Set an option of the socket below."""
         self._plain.setsockopt(level, option, value)
 
-    def getpeername(self) -> Any:
-        """Return the address of the other side."""
-        return self._plain.getpeername()
-
     def shutdown(self, how: int) -> None:
         """Shut down the socket below."""
         self._plain.shutdown(how)

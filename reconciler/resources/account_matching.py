@@ -74,12 +74,8 @@ class Target:
         for account in gone:
             for index, key in self._places(account):
                 index.drop(key, account)
-        by_history, by_name = self.by_history.add, self.by_name.add
         for account in fresh:
-            for sid in account.history:
-                by_history(sid, account)
-            by_name(folded(account.sam), account)
-            for index, key in self._further_places(account):
+            for index, key in self._places(account):
                 index.add(key, account)
         return self
 
@@ -103,18 +99,11 @@ class Target:
         for sid in account.history:
             yield self.by_history, sid
         yield self.by_name, folded(account.sam)
-        yield from self._further_places(account)
-
-    def _further_places(self, account: Account) -> Sequence[tuple[Several[Any, Account], Hashable]]:
-        if self._by_place is None and self._key_at is None:
-            return ()
-        found: list[tuple[Several[Any, Account], Hashable]] = []
         if self._by_place is not None:
-            found.append((self._by_place, account.dn.casefold()))
+            yield self._by_place, account.dn.casefold()
         value = key_value(account, self._key_at)
         if value is not None:
-            found.append((self.by_key, value))
-        return found
+            yield self.by_key, value
 
 
 def folded(name: str) -> str:
@@ -162,12 +151,7 @@ def _pair(
     known = found[0] if found else None
     other, doubt = _by_key(source, names, target, rules)
     if known is not None:
-        if (
-            other is not known
-            and other is not None
-            and other.sid != known.sid
-            and _same_person(other, source, rules, inside)
-        ):
+        if other is not None and other.sid != known.sid and _same_person(other, source, rules, inside):
             said = f"its SID is in the history of {known.dn}, and its {rules.key} is that of {other.dn}"
             return Pair(source, names, known, has_history=True, conflict=said)
         return Pair(source, names, known, has_history=True)

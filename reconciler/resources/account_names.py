@@ -20,7 +20,6 @@ from reconciler.resources.account_records import (
 from reconciler.resources.population import Listed, Of, Placement, Rename, Selection
 
 _ILLEGAL = re.compile(r'["*+,/:;<=>?\[\\\]|]')
-_NOBODYS = TRUST_ACCOUNT | CONTROLLER | READ_ONLY_CONTROLLER
 SAM_LENGTH = 20  # of users; MS-ADA3 sAMAccountName
 KINDS: Mapping[Of, Kind] = {"users": "user", "groups": "group", "computers": "computer"}
 
@@ -119,9 +118,6 @@ def unfit(account: Account, of: Of) -> str:
 
     Sources: MS-SAMR 2.2.1.14 (RIDs), MS-ADTS 2.2.16 (userAccountControl), the table of ADMT's limits (KB4089459).
     """
-    kind = account.kind == KINDS[of]
-    if kind and of == "users" and not account.control & _NOBODYS and not account.built_in:  # a hundred thousand times
-        return ""
     if account.control & TRUST_ACCOUNT:
         return "account of a trust"
     if account.built_in:
@@ -132,7 +128,7 @@ def unfit(account: Account, of: Of) -> str:
         return "domain controller"
     if of == "groups" and account.sam.endswith("$$$"):
         return "the group through which SID history is audited"
-    return "" if kind else f"it is a {account.kind}"
+    return "" if account.kind == KINDS[of] else f"it is a {account.kind}"
 
 
 def too_long(name: str, of: Of) -> str:

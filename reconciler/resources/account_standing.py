@@ -108,9 +108,9 @@ def stand(pair: Pair, known: Known, terms: Terms) -> Stand:
         stale=terms.passwords and copied and _stale(source, target, known),
         must_change=copied and _must_change(source, target, known, terms),
         names=_misnamed(pair, target) if terms.renamed else (),
-        attributes=_unlike(source, target, terms.attributes) if terms.attributes else (),
+        attributes=_unlike(source, target, terms.attributes),
         in_part=target.disabled and not source.disabled and known.made,
-        source=_source_left(source, terms.source_afterwards) if terms.source_afterwards != "leave" else "",
+        source=_source_left(source, terms.source_afterwards),
         places=terms.attributes,
     )
 

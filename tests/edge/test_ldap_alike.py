@@ -15,7 +15,7 @@ from ldap3.core.exceptions import LDAPException
 from reconciler.core.errors import Refused
 from reconciler.core.query import Row, Search
 from reconciler.core.table import Entry
-from reconciler.edge import ldap_alike, ldap_search, ldap_wire
+from reconciler.edge import ldap_search, ldap_shape, ldap_wire
 from reconciler.edge.ldap_alike import Alike
 from reconciler.edge.ldap_ber import Columns
 from reconciler.edge.ldap_pages import Page, pages, written
@@ -243,6 +243,6 @@ def test_the_most_that_is_kept_is_kept() -> None:
     """Values of an attribute with several are kept by their bodies, and forgotten before there are too many."""
     groups = [(f"CN=G{n},{HEAD}", {"member": [b"a%d" % n, b"b"]}) for n in range(300)]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ldap_alike, "_MOST_KEPT", 10)
+        patched.setattr(ldap_shape, "_MOST_KEPT", 10)
         rows = read([page(groups, b"1"), page(groups, b"2"), page(groups)], [1 << 20])  # type: ignore[arg-type]
     assert rows == walked([page(groups, b"1"), page(groups, b"2"), page(groups)], [1 << 20])  # type: ignore[arg-type]
