@@ -13,7 +13,7 @@ from reconciler.core.exit_codes import ExitCode
 from reconciler.core.notice import Receiver
 from reconciler.core.resource import Resource
 from reconciler.core.targets import Credential, Domain, Host, Winrm
-from reconciler.resources import state
+from reconciler.resources import migration, state
 from reconciler.resources.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -21,13 +21,13 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 COMMON = frozenset(Resource.model_fields)
 STATE_PARTS = (
     state.State,
-    state.MigrationBlock,
-    state.SoftwareBlock,
-    state.TrustBlock,
-    state.PasswordsBlock,
-    state.OperatorBlock,
-    state.AccountsBlock,
-    state.CanaryBlock,
+    migration.MigrationBlock,
+    migration.SoftwareBlock,
+    migration.TrustBlock,
+    migration.PasswordsBlock,
+    migration.OperatorBlock,
+    migration.AccountsBlock,
+    migration.CanaryBlock,
     Credential,
     Domain,
     Host,

@@ -70,10 +70,14 @@ class Loaded:
 
     def whole(self, journal: Journal) -> Graph:
         """Return the graph with what earlier runs may have left and only the journal knows of."""
-        from reconciler.resources.account_runs import ACCOUNTS
-        from reconciler.resources.resolve import with_leftovers
+        from reconciler.resources.facts import ACCOUNTS
 
-        return with_leftovers(self.graph, self.state.phase, journal.facts(ACCOUNTS))
+        facts = journal.facts(ACCOUNTS)
+        if not facts:
+            return self.graph
+        from reconciler.resources.leftovers import with_leftovers
+
+        return with_leftovers(self.graph, self.state.phase, facts)
 
     @property
     def targets(self) -> Targets:

@@ -154,9 +154,10 @@ def revert(
     from reconciler.engine.certify import Sources
     from reconciler.engine.intents import scope
     from reconciler.engine.restraint import Restraint, Terms
-    from reconciler.resources.account_runs import ACCOUNTS
+    from reconciler.resources.facts import ACCOUNTS
     from reconciler.resources.kinds import revive
-    from reconciler.resources.resolve import restarts_of, with_leftovers
+    from reconciler.resources.leftovers import with_leftovers
+    from reconciler.resources.resolve import restarts_of
 
     file = path if path.suffix == ".db" else load(path).journal
     if not file.is_file():

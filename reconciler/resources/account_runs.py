@@ -14,13 +14,12 @@ from reconciler.resources import admt_log
 from reconciler.resources.account_matching import Pair
 from reconciler.resources.account_names import sanitised
 from reconciler.resources.account_records import Account
+from reconciler.resources.facts import ACCOUNTS
 
 Standing = Literal["copied", "random", "attempted", "generated", "unknown"]
 """How a password stands: copied from the source; made by ADMT because the copy failed; a run was started and nobody knows;
 made by ADMT because that was wanted; or ADMT was never run for it by us."""
 
-ACCOUNTS = "account/"
-"""What the keys of all facts about accounts begin with."""
 _STANDINGS: tuple[Standing, ...] = ("copied", "random", "attempted", "generated")
 
 

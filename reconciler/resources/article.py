@@ -16,9 +16,10 @@ from reconciler.resources.article_cleanup import cleanups
 from reconciler.resources.article_hosts import AdmtHosts
 from reconciler.resources.article_memberships import last, memberships
 from reconciler.resources.kinds import KINDS
+from reconciler.resources.migration import MigrationBlock, PasswordsBlock, SoftwareBlock
 from reconciler.resources.misfit import Found, Misfit
 from reconciler.resources.population import Of
-from reconciler.resources.state import MigrationBlock, PasswordsBlock, SoftwareBlock, State
+from reconciler.resources.state import State
 from reconciler.resources.weights import WEIGHTS
 from reconciler.resources.win_audit_policy import account_management
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from reconciler.core.values import Dn
 from reconciler.resources.account_matching import BY_NAME
+from reconciler.resources.migration import AccountsBlock, MigrationBlock, NameList, WaveBlock
 from reconciler.resources.misfit import Found
 from reconciler.resources.population import EVERYTHING, Listed, Selection
-from reconciler.resources.state import AccountsBlock, MigrationBlock, NameList, WaveBlock
 
 Lists = Mapping[str, tuple[Listed, ...]]
 """Lists of accounts that were read from files, by the path as it is written."""

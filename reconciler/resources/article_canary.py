@@ -8,8 +8,8 @@ from typing import Any
 from reconciler.core.resource import Need
 from reconciler.core.values import Dn, Phase
 from reconciler.resources.article_accounts import Population
+from reconciler.resources.migration import CanaryBlock, MigrationBlock
 from reconciler.resources.misfit import Found
-from reconciler.resources.state import CanaryBlock, MigrationBlock
 
 ORIGIN: Found = ("migration", "canary")
 MIGRATING: frozenset[Phase] = frozenset({"migrate"})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from reconciler.core.values import Phase
-from reconciler.resources.state import MigrationBlock
+from reconciler.resources.migration import MigrationBlock
 
 COMPLETE: frozenset[Phase] = frozenset({"complete"})
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.core.targets import Host, Name
+from reconciler.resources.migration import AccountsBlock, MigrationBlock
 from reconciler.resources.misfit import Found
-from reconciler.resources.state import AccountsBlock, MigrationBlock, State
+from reconciler.resources.state import State
 
 ADMT_HOST: Found = ("migration", "admt_host")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.core.resource import Need
 from reconciler.core.values import Dn, Phase
-from reconciler.resources.state import MigrationBlock
+from reconciler.resources.migration import MigrationBlock
 
 NAME = "migrated groups"
 MIGRATING: frozenset[Phase] = frozenset({"migrate"})

@@ -7,6 +7,9 @@ from typing import Any
 
 from reconciler.core.query import Rows
 
+ACCOUNTS = "account/"
+"""What the keys of all facts about accounts begin with."""
+
 
 def fact(rows: Rows, key: str) -> Mapping[str, Any]:
     """Return the fact of exactly this key; empty where there is none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from reconciler.core.errors import Problem
 from reconciler.core.resource import Declaration
@@ -26,3 +26,9 @@ class Misfit(ValueError):
     def located(self, where: Callable[[Found], str]) -> tuple[Problem, ...]:
         """Return the problems with their places; ``where`` turns an origin into file:line:column."""
         return tuple(Problem(what, where(origin), do) for origin, what, do in self.problems)
+
+
+def unknown(name: str, known: Collection[str], what: str, origin: Found) -> Iterable[tuple[Found, str, str]]:
+    """Return what is wrong with a name: nothing where it is known."""
+    if name not in known:
+        yield origin, f"no {what} is called '{name}'", f"known {what}s: {', '.join(known) or 'none'}"

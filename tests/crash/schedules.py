@@ -30,9 +30,10 @@ from reconciler.engine import observe
 from reconciler.engine.converge import converge
 from reconciler.engine.intents import scope
 from reconciler.engine.run import Tools
-from reconciler.resources.account_runs import ACCOUNTS
+from reconciler.resources.facts import ACCOUNTS
 from reconciler.resources.kinds import revive
-from reconciler.resources.resolve import declarations, with_leftovers
+from reconciler.resources.leftovers import with_leftovers
+from reconciler.resources.resolve import declarations
 from reconciler.resources.state import State
 from tests.crash.simulated import SimulatedWorld
 from tests.crash.simulated_start import Tables, start

@@ -19,9 +19,9 @@ from reconciler.core.values import Phase
 from reconciler.engine.converge import converge, plan_only
 from reconciler.engine.intents import scope
 from reconciler.engine.run import Result, Tools
-from reconciler.resources.account_runs import ACCOUNTS
+from reconciler.resources.facts import ACCOUNTS
 from reconciler.resources.kinds import revive
-from reconciler.resources.resolve import with_leftovers
+from reconciler.resources.leftovers import with_leftovers
 from tests.crash.schedules import SimulatedJournal, StoppedClock, without_threads
 from tests.crash.simulated import SimulatedWorld, check_promises, items, leftovers, people
 from tests.crash.simulated_start import PEOPLE, Tables, start

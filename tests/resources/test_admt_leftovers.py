@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from reconciler.core.graph import Graph
 from reconciler.core.query import Command
 from reconciler.core.values import Phase
-from reconciler.resources.account_runs import ACCOUNTS, file_key, note_files
+from reconciler.resources.account_runs import file_key, note_files
 from reconciler.resources.admt_leftovers import Leftovers
-from reconciler.resources.resolve import with_leftovers
+from reconciler.resources.facts import ACCOUNTS
+from reconciler.resources.leftovers import with_leftovers
 from tests.declared import graph, lab
 from tests.fake_journal import MemoryJournal
 
