@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 def fence_of(journal: Journal) -> Fence | None:
     """Return the fence of a journal, None where it is only read; say whom this process took over from."""
     from reconciler.edge.clock import SystemClock
-    from reconciler.edge.fence import Fence
     from reconciler.edge.journal_file import JournalFile
 
     if not isinstance(journal, JournalFile) or not journal.epoch:
         return None
+    from reconciler.edge.fence import Fence
+
     if journal.took_over is not None:
         since = journal.took_over.last_sign.isoformat("T", "seconds")
         screen.stderr(f"taking over, for no sign of life since {since}: {journal.took_over}", "bold yellow")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Literal
 
 from reconciler.cli import output as screen
 from reconciler.core.errors import ReconcileError
@@ -20,21 +18,6 @@ Form = Literal["text", "json", "jsonl", "markdown", "sarif", "junit", "html", "c
 SUFFIXES: dict[str, Form] = {
     ".json": "json", ".jsonl": "jsonl", ".md": "markdown", ".sarif": "sarif", ".xml": "junit", ".html": "html", ".csv": "csv",
 }  # fmt: skip
-AsForm = Annotated[
-    Form,
-    Parameter(
-        name="--output",
-        help="text for people; json, or jsonl while it happens, for programs; markdown for a pull request; sarif and junit for a CI; html for a browser; csv for the verdicts on accounts.",
-    ),
-]
-Reports = Annotated[
-    tuple[Path, ...],
-    Parameter(
-        name="--report",
-        negative=(),
-        help="Write the report to this file too: .json, .jsonl, .md, .sarif, .xml (JUnit), .html or .csv (accounts). May be repeated.",
-    ),
-]
 
 
 def check(files: Sequence[Path]) -> None:
@@ -87,9 +70,13 @@ def render(report: Report, form: Form) -> str:
 
 def print_report(report: Report, form: Form) -> None:
     """Print a report; of JSON lines only what the listener has not written while it happened."""
-    from reconciler.reports.text import ApplyText, PlanText
+    from reconciler.reports import summary
 
-    if form == "text":
+    if form == "text" and report.verb in ("plan", "drift") and summary.quiet(report):
+        screen.line(summary.nothing_differs(report), "green")
+    elif form == "text":
+        from reconciler.reports.text import ApplyText, PlanText
+
         screen.stdout(PlanText(report) if report.verb in ("plan", "drift") else ApplyText(report))
     elif form == "jsonl":
         from reconciler.reports.lines import end_lines

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.core.windows import Window
     from reconciler.edge.state_file import StateFile
     from reconciler.engine.restraint import Terms
+    from reconciler.resources.migration import MigrationBlock
     from reconciler.resources.population import Listed
     from reconciler.resources.state import State
 
@@ -103,7 +104,7 @@ def load(path: Path) -> Loaded:
     if file is None:
         raise DesiredStateError(problems)
     place = file.positions.__getitem__
-    lists, wrong = _lists(file)
+    lists, wrong = _lists(file, file.value.migration) if file.value.migration is not None else ({}, ())
     problems += wrong
     try:
         declared: Sequence[Declaration] = declarations(file.value, lists)
@@ -123,7 +124,7 @@ def load(path: Path) -> Loaded:
     return Loaded(file.value, graph, where, file.sha256, file.base)
 
 
-def _lists(file: StateFile[State]) -> tuple[dict[str, tuple[Listed, ...]], tuple[Problem, ...]]:
+def _lists(file: StateFile[State], block: MigrationBlock) -> tuple[dict[str, tuple[Listed, ...]], tuple[Problem, ...]]:
     """Read the lists of accounts that a state file names."""
     from reconciler.edge.name_list import read_names
     from reconciler.resources.article_accounts import files_of
@@ -131,7 +132,7 @@ def _lists(file: StateFile[State]) -> tuple[dict[str, tuple[Listed, ...]], tuple
 
     lists: dict[str, tuple[Listed, ...]] = {}
     problems: list[Problem] = []
-    for name, _ in files_of(file.value.migration) if file.value.migration else ():
+    for name, _ in files_of(block):
         lines, wrong = read_names(file.base / name)
         problems += wrong
         lists[name] = tuple(Listed(**line) for line in lines)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -77,6 +77,16 @@ def stdout(renderable: RenderableType) -> None:
     write("".join(line.rstrip() + "\n" for line in captured.get().splitlines()))
 
 
+def line(text: str, style: str) -> None:
+    """Print a line of result data for a person."""
+    if _may_be_styled(sys.stdout):
+        from rich.text import Text
+
+        stdout(Text(text, style=style))
+    else:
+        write(text + "\n")
+
+
 def write(text: str) -> None:
     """Print result data for a program, as it is."""
     sys.stdout.write(text)
@@ -95,16 +105,16 @@ def stderr(text: str, style: str = "", *, event: str = "said", key: str = "") ->
         sys.stderr.write(_line(text, LEVELS.get(style, "info"), event, key))
         sys.stderr.flush()
         return
-    if not _may_be_styled():
+    if not _may_be_styled(sys.stderr):
         sys.stderr.write(text.translate(_MOVES) + "\n")
         sys.stderr.flush()
         return
     console(stderr=True).print(text, style=style or None, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def _may_be_styled() -> bool:
+def _may_be_styled(stream: TextIO) -> bool:
     """Whether rich has to be asked; where it need not, it is not imported: that takes longer than to check a small state file."""
-    return sys.stderr.isatty() or not _ASKED_FOR.isdisjoint(os.environ)
+    return stream.isatty() or not _ASKED_FOR.isdisjoint(os.environ)
 
 
 def _line(text: str, level: str, event: str, key: str) -> str:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
+from reconciler.cli.options import StatePath
 from reconciler.core.errors import ReconcileError, UnsafePlan
 from reconciler.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from reconciler.cli.loading import Loaded
-    from reconciler.core.ports import Journal
-
-StatePath = Annotated[Path, Parameter(help="The state file.")]
 
 
 def pause(
@@ -66,18 +62,6 @@ def resume(
         for key in held if every else keys:
             screen.stderr(f"goes on with {key}", "green")
     return ExitCode.OK
-
-
-def quiet_lines(journal: Journal) -> Iterable[str]:
-    """Say what holds a watch back at this moment."""
-    from reconciler.edge.clock import SystemClock
-    from reconciler.engine.pausing import paused
-    from reconciler.engine.unsettled import stalls
-
-    if (found := paused(journal, SystemClock().now())) is not None:
-        yield f"{found}; what is due goes back all the same"
-    for key, since in stalls(journal).items():
-        yield f"somebody keeps changing {key} back: left alone since {since:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def refuse_while_paused(loaded: Loaded) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.cli import output as screen
-from reconciler.cli.pausing import quiet_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from reconciler.core.ports import Journal
@@ -42,3 +42,15 @@ def remind_of(path: Path) -> None:
     journal = JournalFile.read_only(path)
     remind(journal)
     journal.shut()
+
+
+def quiet_lines(journal: Journal) -> Iterable[str]:
+    """Say what holds a watch back at this moment."""
+    from reconciler.edge.clock import SystemClock
+    from reconciler.engine.pausing import paused
+    from reconciler.engine.unsettled import stalls
+
+    if (found := paused(journal, SystemClock().now())) is not None:
+        yield f"{found}; what is due goes back all the same"
+    for key, since in stalls(journal).items():
+        yield f"somebody keeps changing {key} back: left alone since {since:%Y-%m-%d %H:%M:%S} UTC"

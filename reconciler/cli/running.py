@@ -111,10 +111,11 @@ def connected(
 
 def _audit(stack: ExitStack, log: Path | None, secrets: Secrets, whatever: bool) -> Audit:
     from reconciler.core.audit import AuditError, NoAudit
-    from reconciler.edge.audit_file import AuditFile
 
     if log is None:
         return NoAudit()
+    from reconciler.edge.audit_file import AuditFile
+
     try:
         return stack.enter_context(AuditFile.open(log, scrub=secrets.scrub))
     except AuditError as error:

@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from reconciler.cli import output as screen
-from reconciler.cli.closing import closed, watched
-from reconciler.cli.forms import AsForm, Form, Reports, check, listener
+from reconciler.cli.closing import closed
+from reconciler.cli.forms import check, listener
 from reconciler.cli.loading import load
+from reconciler.cli.looking import check_file, look
+from reconciler.cli.options import AsForm, Log, MetricsFile, Output, Reports, StatePath
 from reconciler.cli.pausing import refuse_while_paused
 from reconciler.cli.reminding import remind, remind_of
-from reconciler.cli.running import TARGETS, apply_once, backs, carry_out, connected, save, show
+from reconciler.cli.running import TARGETS, apply_once, backs, carry_out, connected, show
 from reconciler.core.errors import JournalError, UnsafePlan
 from reconciler.core.exit_codes import ExitCode
-
-StatePath = Annotated[Path, Parameter(help="The state file.")]
-Output = Annotated[Literal["text", "json"], Parameter(name="--output", help="text for people, json for programs.")]
-
-MetricsFile = Annotated[
-    Path | None, Parameter(help="Write metrics here after the run, for node_exporter's textfile collector (`*.prom`).")
-]
-Log = Annotated[Literal["text", "json"], Parameter(help="How standard error is written: for people, or JSON lines.")]
 
 
 def validate(state: StatePath) -> int:
     """Check a state file. No connection is opened."""
-    loaded = load(state)
-    remind_of(loaded.journal)
-    screen.stderr(f"{state} is valid: {len(loaded.graph)} resources, phase {loaded.state.phase}", "green")
-    return ExitCode.OK
+    return check_file(state)
 
 
 def plan(
@@ -46,50 +36,12 @@ def plan(
     ] = None,
 ) -> int:
     """Show what would change, in order, and why. Exit 0: nothing; 2: something. Nothing but FILE is written."""
-    return _look(state, "plan", output, report, out)
+    return look(state, "plan", output, report, out)
 
 
 def drift(state: StatePath, *, output: AsForm = "text", report: Reports = ()) -> int:
     """Tell whether the world still matches the state file. Exit 0: yes; 2: no. Nothing is written anywhere."""
-    return _look(state, "drift", output, report)
-
-
-def _look(
-    path: Path, verb: Literal["plan", "drift"], form: Form, files: Sequence[Path], out: Path | None = None
-) -> int:
-    from reconciler.core.limits import Limits, lapsed, owed
-    from reconciler.core.report import Report
-    from reconciler.core.saved_plan import Origin
-    from reconciler.edge.journal_file import JournalFile
-    from reconciler.engine.certify import Sources
-    from reconciler.engine.converge import plan_only
-    from reconciler.engine.drift import drifts_of
-    from reconciler.engine.intents import scope
-    from reconciler.resources.kinds import revive
-
-    check(files)
-    loaded = load(path)
-    journal = JournalFile.read_only(loaded.journal)
-    remind(journal)
-    with connected(loaded.targets, loaded.base, journal, permit := loaded.permit(Limits())) as tools:
-        tools.listen = listener(form)
-        started = tools.clock.now()
-        whole = scope(loaded.whole(journal), loaded.state.phase, journal, revive)
-        found = plan_only(whole, tools)
-        drifts = drifts_of(whole, found, Sources(tools.world, journal, tools.clock, revive), loaded.where)
-        report = Report(
-            verb=verb, run=tools.run, state=loaded.state.metadata.name, phase=loaded.state.phase, started=started,
-            ended=tools.clock.now(), plan=found, where=loaded.where, back=backs(journal),
-            closing=watched(whole, tools), graph=whole.graph,
-            open=tuple(promise for promise in journal.obligations() if promise.changed_at),
-            drifts=tuple(one for one in drifts if verb == "drift" or one.policy == "ignore"),  # which `apply` leaves alone
-        )  # fmt: skip
-        for line in lapsed(permit.approvals, found.digest, started):
-            screen.stderr(line, "magenta")
-        if out is not None:
-            origin = Origin(started, tools.run, report.state, str(path), loaded.sha256)
-            save(out, report, origin, owed(journal.obligations()))
-    return show(report, form, files)
+    return look(state, "drift", output, report)
 
 
 def apply(

@@ -14,10 +14,10 @@ from cyclopts import Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
+from reconciler.cli.options import Log, MetricsFile
 from reconciler.cli.running import apply_once, listening, show
 from reconciler.cli.serve import Publisher, Serving, serving
 from reconciler.cli.service import Options, serve
-from reconciler.cli.verbs import Log, MetricsFile
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta

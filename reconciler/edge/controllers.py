@@ -1,4 +1,4 @@
-"""Which controllers a domain has, by the directory's own account: the server objects of the configuration."""
+"""Which controllers a domain has, and which is the PDC emulator, by the directory's own account."""
 
 from __future__ import annotations
 
@@ -57,6 +57,22 @@ def recorded_controllers(ask: Callable[[Search], Rows], domain: str, dns: str) -
             do="give the credential the right to read the configuration",
         )
     return tuple(sorted(found, key=str.lower))
+
+
+def pdc_emulator(ask: Callable[[Search], Rows], domain: str) -> str:
+    """Return the DNS name of the controller that holds the PDC emulator role of a domain."""
+    role = _first(ask(Search(domain, "", attributes=("fSMORoleOwner",))), "fsmoroleowner")
+    if not role:
+        raise UnexpectedAnswer("the directory does not say who the PDC emulator is", target=domain)
+    server = Dn(role).parent  # the role is held by the server's NTDS settings
+    name = _first(ask(Search(domain, str(server), attributes=("dNSHostName",))), "dnshostname")
+    if not name:
+        raise UnexpectedAnswer("the PDC emulator has no DNS name in the directory", target=domain, where=str(server))
+    return name
+
+
+def _first(rows: Rows, attribute: str) -> str:
+    return next(iter(_texts(rows[0], attribute)), "") if rows else ""
 
 
 def _texts(row: Row, name: str) -> tuple[str, ...]:

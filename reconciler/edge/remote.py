@@ -8,9 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.core.errors import ReconcileError, Refused, UnexpectedAnswer, Unreachable
-from reconciler.core.query import Command, Row, Rows, Search
+from reconciler.core.query import Command, Row, Rows
 from reconciler.core.targets import Targets
-from reconciler.core.values import Dn
 from reconciler.edge.accounts import Accounts
 from reconciler.edge.batch import MOST, Asked, Batch
 from reconciler.edge.guard import Guard
@@ -201,20 +200,3 @@ class Hosts:
     def _shown(self, command: Command) -> str:
         text = self._accounts.scrub(str(command))
         return text if len(text) <= 200 else text[:200] + " ..."
-
-
-def pdc_emulator(ask: Callable[[Search], Rows], domain: str) -> str:
-    """Return the DNS name of the controller that holds the PDC emulator role of a domain."""
-    role = _one(ask(Search(domain, "", attributes=("fSMORoleOwner",))), "fsmoroleowner")
-    if not role:
-        raise UnexpectedAnswer("the directory does not say who the PDC emulator is", target=domain)
-    server = Dn(role).parent  # the role is held by the server's NTDS settings
-    name = _one(ask(Search(domain, str(server), attributes=("dNSHostName",))), "dnshostname")
-    if not name:
-        raise UnexpectedAnswer("the PDC emulator has no DNS name in the directory", target=domain, where=str(server))
-    return name
-
-
-def _one(rows: Rows, attribute: str) -> str:
-    values = rows[0].get(attribute) if rows else None
-    return values[0].decode() if isinstance(values, tuple) and values and isinstance(values[0], bytes) else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import importlib
 import json
 import os
@@ -12,7 +13,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from urllib.parse import quote, quote_plus
-from xml.sax.saxutils import escape
 
 from pydantic import SecretStr
 
@@ -159,9 +159,10 @@ def _remedy(ref: SecretRef) -> str:
 def _forms(secret: str) -> Iterator[str]:
     """Yield the ways in which a secret may stand in a log line or a protocol message."""
     yield secret
-    yield escape(secret)
-    yield escape(secret, {'"': "&quot;", "'": "&apos;"})
-    yield escape(secret, {'"': "&quot;", "'": "&#39;"})
+    escaped = html.escape(secret, quote=False)
+    yield escaped
+    for apostrophe in ("&apos;", "&#39;", "&#x27;"):
+        yield escaped.replace('"', "&quot;").replace("'", apostrophe)
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     yield repr(secret)[1:-1]

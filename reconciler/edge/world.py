@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from reconciler.core.errors import ReconcileError, Refused, Unreachable, WorldError
 from reconciler.core.query import Command, Query, Rows, Search
@@ -17,19 +18,20 @@ from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, LogOn
 from reconciler.core.targets import Targets
 from reconciler.edge import files, logon
 from reconciler.edge.accounts import Account, Accounts, Vault
-from reconciler.edge.controllers import recorded_controllers
+from reconciler.edge.controllers import pdc_emulator, recorded_controllers
 from reconciler.edge.directory import Directory, OwnLine
-from reconciler.edge.fence import Fence
 from reconciler.edge.kerberos import Realms
 from reconciler.edge.ldap_connection import Door
-from reconciler.edge.ldap_together import one_for_all, put_together, taken_apart
+from reconciler.edge.ldap_together import one_for_all, taken_apart
 from reconciler.edge.loggers import quiet_libraries
 from reconciler.edge.patience import TURN_S, longest_s, longest_together_s
-from reconciler.edge.psrp_connection import Gate
-from reconciler.edge.remote import Hosts, pdc_emulator
 from reconciler.edge.resolve import Names
-from reconciler.edge.restart import Ways, restart
-from reconciler.edge.tasks import run_task
+from reconciler.edge.turns import turns
+
+if TYPE_CHECKING:
+    from reconciler.edge.fence import Fence
+    from reconciler.edge.psrp_connection import Gate
+    from reconciler.edge.remote import Hosts
 
 T = TypeVar("T")
 THREADS = 8  # one per target at most waits; more only queue behind the same connection
@@ -58,7 +60,7 @@ class LiveWorld:
         self._names = {name: Names(domain.nameservers, name) for name, domain in targets.domains.items()}
         self._directories = {name: self._directory(name) for name in targets.domains}
         self._alone: dict[tuple[str, str], Directory] = {}  # by domain and the only controller that it leads to
-        self._hosts = Hosts(targets, self._accounts, self._gate)
+        self._remote: Hosts | None = None
         self._host_names: dict[str, str] = {}
         self._lock = threading.Lock()
         self._restarting = threading.Lock()
@@ -92,7 +94,8 @@ class LiveWorld:
     def close(self) -> None:
         """Close every connection."""
         with self._waiting_for_all():
-            self._hosts.close()
+            if self._remote is not None:
+                self._remote.close()
         for directory in (*self._directories.values(), *self._alone.values()):
             directory.close()
         self._realms.close()
@@ -121,20 +124,11 @@ class LiveWorld:
 
     def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
         """Answer queries as ``core.ports.AsksTogether`` says: targets in parallel, and a host in one message."""
-        places: dict[object, list[int]] = {}
-        whose = {index: ("as one", these[0]) for these in put_together(queries) for index in these}
-        for index, query in enumerate(queries):
-            where = ("host", query.host) if isinstance(query, Command) else whose.get(index, index)
-            places.setdefault(where, []).append(index)
-        groups = self.at_once(
-            [partial(self._ask_group, [queries[index] for index in these]) for these in places.values()]
-        )
-        found = {
-            index: rows
-            for these, group in zip(places.values(), groups, strict=True)
-            for index, rows in zip(these, group, strict=True)
-        }
-        return [found[index] for index in range(len(queries))]
+        plan = turns(queries)
+        groups = self.at_once([partial(self._ask_in_turn, [[queries[place] for place in unit] for unit in turn]) for turn in plan])  # fmt: skip
+        places = (place for turn in plan for unit in turn for place in unit)
+        found = dict(zip(places, chain.from_iterable(groups), strict=True))
+        return [found[place] for place in range(len(queries))]
 
     def at_once(self, jobs: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
         """Return what jobs return, each in a thread of its own; the first error in their order comes once all have ended."""
@@ -143,6 +137,9 @@ class LiveWorld:
         with ThreadPoolExecutor(threads, thread_name_prefix="world") as pool:
             begun = [pool.submit(job) for job in jobs]
         return [one.result() for one in begun]
+
+    def _ask_in_turn(self, turn: Sequence[Sequence[Query]]) -> list[Rows | ReconcileError]:
+        return [answer for unit in turn for answer in self._ask_group(unit)]
 
     def _ask_group(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
         commands = [query for query in queries if isinstance(query, Command)]
@@ -224,6 +221,8 @@ class LiveWorld:
                 self._restart(effect)
                 return ()
             case RunTask():
+                from reconciler.edge.tasks import run_task
+
                 username = self._targets.credentials[effect.credential].username
                 return run_task(self._send, effect, username)
         raise TypeError(f"the world cannot do {type(effect).__name__}")
@@ -248,6 +247,15 @@ class LiveWorld:
     def _waiting_for_all(self) -> AbstractContextManager[None]:
         return self.waiting(TURN_S * len(self._targets.hosts))
 
+    @property
+    def _hosts(self) -> Hosts:
+        from reconciler.edge.remote import Hosts  # not for who asks directories alone
+
+        with self._lock:
+            if self._remote is None:
+                self._remote = Hosts(self._targets, self._accounts, self._gate)
+            return self._remote
+
     def _send(self, command: Command) -> Rows:
         """Run one command of an effect."""
         return self._hosts.run(command) if self._fence is None else self._fence.send(command, self._hosts.run)
@@ -257,6 +265,8 @@ class LiveWorld:
             self._fence.check()
 
     def _restart(self, effect: Restart) -> None:
+        from reconciler.edge.restart import Ways, restart
+
         domain = self._targets.hosts[effect.host].domain
         name = self._host_name(effect.host)
 
@@ -314,6 +324,8 @@ class LiveWorld:
             )
 
     def _gate(self, name: str) -> Gate:
+        from reconciler.edge.psrp_connection import Gate
+
         host = self._targets.hosts[name]
         if host.winrm.auth != "ntlm":
             self._declare_realms()

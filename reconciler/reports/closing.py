@@ -50,13 +50,6 @@ def alarm_lines(closing: Closing) -> Iterator[RenderableType]:
         yield Padding(Text(str(error), style="red"), (0, 0, 0, 4))
 
 
-def alarmed(closing: Closing) -> str:
-    """Return the end of a summary's sentence; empty where there is no alarm."""
-    count = len(closing.alarms)
-    words = f", {count} alarm{'s' if count != 1 else ''}" if count else ""
-    return words + (f", {len(closing.unknown)} of what was certified unknown" if closing.unknown else "")
-
-
 def _alarm(alarm: Alarm) -> RenderableType:
     says = "has reappeared" if alarm.kind == "reappeared" else "has changed"
     lines = [

@@ -17,11 +17,12 @@ from reconciler.core.plan import Change
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
 from reconciler.core.resource import Key
-from reconciler.reports.closing import alarm_lines, alarmed, closing_lines
+from reconciler.reports.closing import alarm_lines, closing_lines
 from reconciler.reports.drifts import drift_lines, ignored_lines
 from reconciler.reports.edits import edit_lines, policy_of
 from reconciler.reports.json_report import foreseen, live, weight_of
 from reconciler.reports.remarks import remark_lines
+from reconciler.reports.summary import alarmed, nothing_differs
 from reconciler.reports.undo import show, undo_of
 from reconciler.reports.verdicts import verdict_lines
 
@@ -64,10 +65,7 @@ class PlanText:
         assert plan is not None
         counts = {symbol: sum(1 for change in plan.changes if change.symbol == symbol) for symbol in "+~-"}
         if plan.quiet:
-            return Text(
-                f"{self.report.state}: phase {plan.phase}, nothing differs ({len(plan.unchanged)} resources){alarmed(self.report.closing)}.",
-                style="green" if self.report.exit_code == 0 else "bold red",
-            )
+            return Text(nothing_differs(self.report), style="green" if self.report.exit_code == 0 else "bold red")
         words = f"{self.report.state}: phase {plan.phase}, {len(plan.changes)} differ (+{counts['+']} ~{counts['~']} -{counts['-']}), {len(plan.unchanged)} as wanted"
         waiting = sum(1 for change in plan.changes if change.gate)
         words += f", {waiting} wait for a person" if waiting else ""

@@ -19,11 +19,11 @@ from reconciler.core.secret import CredentialPart, SecretRef, Template
 from reconciler.core.targets import Targets
 from reconciler.edge import kerberos
 from reconciler.edge.accounts import Account, holds_secret
+from reconciler.edge.controllers import pdc_emulator
 from reconciler.edge.kerberos import KRB5_CONFIG, Realms, configuration
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.loggers import LIBRARIES, quiet_libraries
 from reconciler.edge.psrp_connection import Gate, open_wsman
-from reconciler.edge.remote import pdc_emulator
 from reconciler.edge.resolve import Names
 from reconciler.edge.secrets import Secrets
 from reconciler.edge.world import LiveWorld

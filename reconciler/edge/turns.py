@@ -1,0 +1,49 @@
+"""Which questions go together: those to a host in one message, those to a domain over as few connections as serve them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.core.query import Command, Query, Search
+from reconciler.edge.ldap_together import put_together
+
+FEW = 5
+"""So many short questions, one after the other, take about as many turns as to open another connection: TCP, TLS, bind, root DSE."""
+
+Unit = list[int]
+"""Places of the queries that are asked as one."""
+
+
+def turns(queries: Sequence[Query]) -> list[list[Unit]]:
+    """Return what can be asked at the same time; the units of each turn follow each other, on one connection if they can.
+
+    A long search has a turn of its own, so that the directory works on all of them at once; short ones go before it.
+
+    Raises:
+        TypeError: A Recall; that is the journal's to answer.
+    """
+    hosts: dict[str, Unit] = {}
+    short: dict[tuple[str, str], list[Unit]] = {}
+    long: dict[tuple[str, str], list[Unit]] = {}
+    together = {unit[0]: unit for unit in put_together(queries)}
+    rest = {place for unit in together.values() for place in unit[1:]}
+    for place, query in enumerate(queries):
+        if isinstance(query, Command):
+            hosts.setdefault(query.host, []).append(place)
+        elif not isinstance(query, Search):
+            raise TypeError(f"the world cannot answer {type(query).__name__}")
+        elif place not in rest:
+            units = short if _is_short(query) and place not in together else long
+            units.setdefault((query.domain, query.controller), []).append(together.get(place, [place]))
+    found = [[unit] for unit in hosts.values()]
+    for line in dict.fromkeys((*long, *short)):
+        few = [short.get(line, [])[start : start + FEW] for start in range(0, len(short.get(line, [])), FEW)]
+        for unit in long.get(line, ()):
+            found.append([*(few.pop(0) if few else ()), unit])
+        found += few
+    return found
+
+
+def _is_short(search: Search) -> bool:
+    """Whether it can find only a few objects: one, or what a forest has a few of."""
+    return search.scope == "base" or search.base.startswith("config:")
