@@ -12,10 +12,17 @@ import pytest
 
 from reconciler.cli.forms import SUFFIXES, Form, listener, render, write_reports
 from reconciler.cli.main import main
+from reconciler.cli.output import stdout
 from reconciler.cli.running import show
+from reconciler.core.certificate import Closing
+from reconciler.core.drift import Drift
+from reconciler.core.errors import Unreachable
 from reconciler.core.exit_codes import ExitCode
+from reconciler.core.plan import Plan
 from reconciler.core.report import Report
 from reconciler.engine.events import Event
+from reconciler.reports import summary
+from reconciler.reports.text import ApplyText, PlanText
 from tests.declared import lab, write
 from tests.reports.reported import key, looked, ran, report
 
@@ -38,6 +45,36 @@ def test_report_is_printed_in_each_form(form: Form, found: Report, capsys: pytes
     assert out == render(found, form)
     assert READS[form](out)
     assert err == ""
+
+
+@pytest.mark.parametrize("verb", ["plan", "drift"])
+def test_a_summary_alone_is_printed_as_the_whole_report_is(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(verb, plan=Plan("migrate", (), (key("a"),), {}))
+    assert summary.quiet(found)
+    show(found, "text")
+    said = capsys.readouterr().out
+    stdout(PlanText(found))
+    assert said == capsys.readouterr().out == "cutover: phase migrate, nothing differs (1 resources).\n"
+
+
+DRIFT = Drift(key("a"), "a", "", "unknown", error="x")
+MORE: dict[str, Report] = {
+    "a change": looked(),
+    "something unknown": report(plan=Plan("migrate", (), (), {key("d"): Unreachable("no answer")})),
+    "a drift": report(plan=Plan("migrate", (), (key("a"),), {}), drifts=(DRIFT,)),
+    "an alarm": report(plan=Plan("migrate", (), (), {}), closing=Closing(unknown={key("a"): Unreachable("no answer")})),
+    "no plan": report("apply"),
+}
+
+
+@pytest.mark.parametrize("more", MORE)
+def test_whatever_there_is_to_say_besides_is_said(more: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = MORE[more]
+    assert not summary.quiet(found)
+    show(found, "text")
+    said = capsys.readouterr().out
+    stdout(PlanText(found) if found.plan else ApplyText(found))
+    assert said == capsys.readouterr().out
 
 
 def test_lines_are_written_while_it_happens_and_end_with_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
