@@ -39,6 +39,7 @@ class Search:
         absent_ok: A base that does not exist gives no rows instead of Refused.
         controller: DNS name of the one that shall answer, and no other in its place; empty for whichever.
         deleted: Find deleted objects as well.
+        few: It finds so few that it is answered in one piece, a hundred at most; more would be refused.
     """
 
     domain: str
@@ -50,6 +51,7 @@ class Search:
     absent_ok: bool = True
     controller: str = ""
     deleted: bool = False
+    few: bool = False
 
 
 @dataclass(frozen=True, slots=True)

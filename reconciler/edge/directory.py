@@ -76,7 +76,8 @@ class Directory:
         self._doors = doors
         self._account = account
         self._lock = threading.Lock()
-        self._choosing = threading.Lock()
+        self._opened = threading.Condition(self._lock)
+        self._opening = False
         self._idle: list[_Line] = []
         self._chosen: Door | None = None
         self._turn = 0
@@ -164,6 +165,8 @@ class Directory:
             Unreachable: No controller answers.
             AuthenticationFailed: The credential is not accepted.
         """
+        with self._lock:
+            self._await_turn()
         line = self._open()
         assert self._contexts is not None  # read when it was entered
         return OwnLine(line.connection, self._contexts, line.door.controller)
@@ -212,7 +215,7 @@ class Directory:
     def _take(self, fresh: bool) -> _Line:
         while True:
             with self._lock:
-                line = self._idle.pop() if self._idle else None
+                line = self._idle_or_turn()
             if line is None:
                 return self._open()
             if not fresh or time.monotonic() - line.used < FRESH_S:
@@ -223,22 +226,42 @@ class Directory:
             except (LDAPException, OSError, ReconcileError):
                 _close(line)
 
+    def _idle_or_turn(self) -> _Line | None:
+        """Return an idle connection, or None to who may open one: the others wait for either."""
+        while not self._idle and self._opening:
+            self._opened.wait()
+        if self._idle:
+            return self._idle.pop()
+        self._opening = True
+        return None
+
+    def _await_turn(self) -> None:
+        while self._opening:
+            self._opened.wait()
+        self._opening = True
+
     def _give_back(self, line: _Line) -> None:
         line.used = time.monotonic()
         with self._lock:
             current = self._chosen is not None and self._chosen.controller == line.door.controller
             if current and not line.connection.closed:
                 self._idle.append(line)
+                self._opened.notify_all()
                 return
         _close(line)
 
     def _open(self) -> _Line:
-        with self._choosing:  # so that two threads do not choose two controllers
+        """Open a connection for who has the turn: one at a time, so that two threads do not choose two controllers."""
+        try:
             if self._chosen is not None:
                 with suppress(Unreachable):
                     return self._enter(self._chosen)
                 self.forget(self._chosen.controller)
             return self._choose()
+        finally:
+            with self._lock:
+                self._opening = False
+                self._opened.notify_all()
 
     def _choose(self) -> _Line:
         failures: list[Unreachable] = []

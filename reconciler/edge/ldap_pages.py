@@ -70,9 +70,20 @@ class Page:
 
 
 def written(
-    connection: Connection, base: str, where: str, scope: str, attributes: Sequence[str], controls: list[Any] | None
+    connection: Connection,
+    base: str,
+    where: str,
+    scope: str,
+    attributes: Sequence[str],
+    controls: list[Any] | None,
+    *,
+    few: bool = False,
 ) -> Request:
     """Write a search down; every scope but that of the base alone is read in pages. Active Directory has no aliases.
+
+    Args:
+        few: Read it in one piece all the same. Samba works for several times as long on pages, and a server has to keep a place
+            in its answer for whoever may come back.
 
     Raises:
         LDAPException: It cannot be written: filter or names are malformed.
@@ -82,7 +93,7 @@ def written(
         operation = _operation(base, plain, scope, attributes)
     else:
         operation = _operation_by_ldap3(connection, base, where, scope, attributes)
-    return Request(operation, _listed(controls), scope != ldap3.BASE)
+    return Request(operation, _listed(controls), scope != ldap3.BASE and not few)
 
 
 def _operation(base: str, where: bytes, scope: str, attributes: Sequence[str]) -> bytes:

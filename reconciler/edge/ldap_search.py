@@ -92,7 +92,9 @@ def _read(connection: Connection, query: Search, base: str) -> tuple[Columns, li
 def _request(connection: Connection, query: Search, base: str) -> Request:
     controls = [*(sd_flags(query.sd_flags) or []), *([show_deleted_control(criticality=True)] if query.deleted else [])]
     try:
-        return written(connection, base, query.where, _SCOPES[query.scope], query.attributes, controls or None)
+        return written(
+            connection, base, query.where, _SCOPES[query.scope], query.attributes, controls or None, few=query.few
+        )
     except MALFORMED as error:
         raise Refused(
             f"the search is malformed: {error}", target=query.domain, where=query.where, code="malformed"

@@ -39,7 +39,8 @@ def one_for_all(searches: Sequence[Search]) -> Search:
     first, attribute = searches[0], _attribute(searches[0])
     asked = attribute.lower() in map(str.lower, first.attributes)
     attributes = first.attributes if asked else (*first.attributes, attribute)
-    return replace(first, where=f"(|{''.join(one.where for one in searches)})", attributes=attributes)
+    # No two objects of a domain have the same name or SID, so that there are not more than are looked for.
+    return replace(first, where=f"(|{''.join(one.where for one in searches)})", attributes=attributes, few=True)
 
 
 def taken_apart(searches: Sequence[Search], rows: Rows) -> list[Table] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from reconciler.core.query import Command, Query, Search
 from reconciler.edge.ldap_together import put_together
@@ -35,13 +36,16 @@ def turns(queries: Sequence[Query]) -> list[list[Unit]]:
         elif place not in rest:
             units = short if _is_short(query) and place not in together else long
             units.setdefault((query.domain, query.controller), []).append(together.get(place, [place]))
-    found = [[unit] for unit in hosts.values()]
-    for line in dict.fromkeys((*long, *short)):
-        few = [short.get(line, [])[start : start + FEW] for start in range(0, len(short.get(line, [])), FEW)]
-        for unit in long.get(line, ()):
-            found.append([*(few.pop(0) if few else ()), unit])
-        found += few
-    return found
+    lines = [_turns(short.get(line, []), long.get(line, [])) for line in dict.fromkeys((*long, *short))]
+    beside = [turn for turns in zip_longest(*lines) for turn in turns if turn is not None]
+    return [*([unit] for unit in hosts.values()), *beside]
+
+
+def _turns(short: list[Unit], long: list[Unit]) -> list[list[Unit]]:
+    """Return the turns of one domain."""
+    few = [short[start : start + FEW] for start in range(0, len(short), FEW)]
+    found = [[*before, unit] for before, unit in zip_longest(few[: len(long)], long, fillvalue=())]
+    return found + few[len(long) :]
 
 
 def _is_short(search: Search) -> bool:

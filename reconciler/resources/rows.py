@@ -128,6 +128,8 @@ def _values(row: Row, name: str) -> tuple[object, ...]:
     value = row.get(name)
     if value is None:
         wanted = name.casefold()
+        value = row.get(wanted)  # as a directory's names are
+    if value is None:
         key = next((key for key in row if key.casefold() == wanted), None)  # values are not looked at: that may cost
         value = None if key is None else row[key]
     if value is None:

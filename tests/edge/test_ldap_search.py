@@ -300,6 +300,16 @@ def test_request_and_controls_are_those_of_ldap3() -> None:
     assert list(map(control, ours["controls"])) == list(map(control, theirs["controls"]))
 
 
+def test_what_finds_few_is_asked_for_in_one_piece_and_a_limit_is_an_error() -> None:
+    few = Search("d", HEAD, "(|(sAMAccountName=a)(sAMAccountName=b))", ("cn",), "subtree", few=True)
+    line = Scripted([answering([("CN=a", {"cn": [b"a"]})]), lambda number: done(number, 4)])
+    assert len(search(connected(line), few, HEAD)) == 1
+    with pytest.raises(Refused) as caught:
+        search(connected(line), few, HEAD)
+    assert caught.value.code == "sizeLimitExceeded"
+    assert not any(message["controls"].hasValue() for message in line.asked)
+
+
 def control(found: Any) -> tuple[str, bool, bytes]:
     return (
         str(found["controlType"]),

@@ -46,6 +46,7 @@ def test_each_gets_what_it_would_get_alone(there: list[str], wanted: list[str], 
     assert len({place for part in places for place in part}) == sum(map(len, places))
     for part in places:
         some = [searches[place] for place in part]
+        assert one_for_all(some).few and not any(search.few for search in some)
         looked_for = [wanted[place] for place in part]
         apart = taken_apart(some, answer(one_for_all(some), there, *looked_for))
         if apart is not None:

@@ -13,13 +13,15 @@ from typing import NoReturn
 import pytest
 from pydantic import SecretStr
 
-from reconciler.core.errors import UnexpectedAnswer, Unreachable
+from reconciler.core.errors import ReconcileError, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Rows, Search
 from reconciler.core.secret import CredentialPart, SecretRef, Template
+from reconciler.core.table import Table
 from reconciler.core.targets import Targets
 from reconciler.edge import kerberos
 from reconciler.edge.accounts import Account, holds_secret
 from reconciler.edge.controllers import pdc_emulator
+from reconciler.edge.directory import Directory
 from reconciler.edge.kerberos import KRB5_CONFIG, Realms, configuration
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.loggers import LIBRARIES, quiet_libraries
@@ -200,3 +202,27 @@ def test_pdc_emulator_is_found_through_its_role() -> None:
     assert pdc_emulator(ask, "source") == "dc1.source.lab"
     with pytest.raises(UnexpectedAnswer):
         pdc_emulator(lambda search: (), "source")
+
+
+def test_what_a_directory_does_not_answer_as_one_is_asked_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Search] = []
+
+    def answer(self: Directory, query: Search) -> Table:
+        asked.append(query)
+        if query.few:
+            raise Refused("too many", code="sizeLimitExceeded")
+        return Table.of(({"dn": query.where},))
+
+    monkeypatch.setattr(Directory, "search", answer)
+    domain = {"dns": "source.lab", "netbios": "SOURCE", "credential": "admin"}
+    credentials = {"admin": {"username": "a", "password": {"file": "secret"}}}
+    targets = Targets.model_validate({"credentials": credentials, "domains": {"source": domain}, "hosts": {}})
+    named = [Search("source", "", f"(sAMAccountName={name})", ("cn",), "subtree") for name in "abc"]
+    with LiveWorld(targets, Secrets(tmp_path), tmp_path) as world:
+        found = world.ask_all([*named, Search("source", "OU=x")])
+    assert [list(rows) for rows in found if not isinstance(rows, ReconcileError)] == [
+        [{"dn": "(sAMAccountName=a)"}], [{"dn": "(sAMAccountName=b)"}], [{"dn": "(sAMAccountName=c)"}], [{"dn": "(objectClass=*)"}],
+    ]  # fmt: skip
+    assert [query.few for query in asked].count(True) == 1 and len(asked) == 5
