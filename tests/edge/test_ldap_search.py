@@ -301,7 +301,7 @@ def test_request_and_controls_are_those_of_ldap3() -> None:
 
 
 def test_what_finds_few_is_asked_for_in_one_piece_and_a_limit_is_an_error() -> None:
-    few = Search("d", HEAD, "(|(sAMAccountName=a)(sAMAccountName=b))", ("cn",), "subtree", few=True)
+    few = Search("d", HEAD, "(sAMAccountName=a)", ("cn",), "subtree", few=True)
     line = Scripted([answering([("CN=a", {"cn": [b"a"]})]), lambda number: done(number, 4)])
     assert len(search(connected(line), few, HEAD)) == 1
     with pytest.raises(Refused) as caught:
