@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
 
 from reconciler.cli import output as screen
 from reconciler.core.errors import ReconcileError
@@ -132,8 +133,7 @@ class Keeper:
             kept.world.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     """What stays open for as long as the state file names the same domains, hosts and credentials."""
 
     names: tuple[Targets, Path]

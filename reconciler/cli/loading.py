@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from reconciler.core.errors import DesiredStateError, Problem
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from reconciler.resources.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """A state file that holds together.
 
     Attributes:

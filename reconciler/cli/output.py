@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TextIO
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -33,8 +34,7 @@ _MOVES = dict.fromkeys((7, 8, 11, 12, 13))
 """The characters that rich leaves out of any text: they ring, or write over what was said."""
 
 
-@dataclass(slots=True)
-class Sink:
+class Sink(Struct):
     """How standard error is written, for as long as the program runs.
 
     Attributes:

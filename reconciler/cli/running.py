@@ -6,11 +6,12 @@ import signal
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from reconciler.cli import output as screen
 from reconciler.cli.reminding import remind
@@ -39,8 +40,7 @@ TARGETS = "targets"
 """The fact that lets `revert` reach everything although the state file is lost: names and references, never a secret."""
 
 
-@dataclass
-class StopSignal:
+class StopSignal(Struct):
     """Ctrl-C or SIGTERM: once, the step in flight is finished; twice, the program stops at once."""
 
     asked: bool = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.cli import output as screen
 from reconciler.cli.duty import Duty
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.edge.wake import Waker
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """How a watch is watched.
 
     Attributes:

@@ -6,11 +6,11 @@ import gc
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from msgspec import Struct
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
@@ -77,8 +77,7 @@ def watch(
         return Watch(loaded, _Outside(state, shown, service, waker, keeper, stop), clock, rhythm).run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Outside:
+class _Outside(Struct, frozen=True):
     """Implements ``engine.watch.Outside``: the file, the domains and hosts, the terminal, the page, the service manager."""
 
     path: Path

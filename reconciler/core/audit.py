@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, Protocol, Self
+
+from msgspec import Struct
 
 from reconciler.core.canonical import digest_of, plain
 from reconciler.core.errors import ReconcileError
@@ -27,8 +28,7 @@ class AuditError(ReconcileError):
     """The audit log cannot be written, or is not what was signed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a record comes from.
 
     Attributes:
@@ -44,8 +44,7 @@ class Origin:
     account: str
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """One event in the life of one effect.
 
     Attributes:
@@ -83,7 +82,7 @@ class Record:
         if self.origin.at.tzinfo is None:
             raise ValueError("a time without a time zone")
         at = self.origin.at.astimezone(UTC).isoformat()
-        own = {name: getattr(self, name) for name in self.__slots__ if name != "origin"}
+        own = {name: getattr(self, name) for name in self.__struct_fields__ if name != "origin"}
         return {**own, "run": self.origin.run, "plan": self.origin.plan, "account": self.origin.account, "at": at}
 
 

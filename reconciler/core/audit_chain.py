@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.core.canonical import canonical, digest_of
 
@@ -42,8 +43,7 @@ def exactly(content: bytes, what: str) -> dict[str, Any]:
     return dict(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What is signed: how many records there are, the hash of the last, and its time."""
 
     count: int
@@ -56,8 +56,7 @@ class Head:
         return b"reconciler audit head\n" + canonical(named).encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One thing that is wrong with a log.
 
     Attributes:

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import fields, is_dataclass
 from typing import Any
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from reconciler.core.secret import CredentialPart, Generated, SecretRef, Template
@@ -39,8 +39,8 @@ def plain(value: Any) -> Any:
         return {"bytes": value.hex()}
     if isinstance(value, BaseModel):
         return {name: plain(getattr(value, name)) for name in type(value).model_fields}
-    if is_dataclass(value) and not isinstance(value, type):
-        named = {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Struct):
+        named = {name: plain(getattr(value, name)) for name in value.__struct_fields__}
         return {"is": type(value).__name__, **named}
     if isinstance(value, Mapping):
         return {str(plain(name)): plain(item) for name, item in value.items()}

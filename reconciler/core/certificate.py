@@ -6,9 +6,10 @@ The law: it is made only where everything was read everywhere and nothing is wea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from reconciler.core.audit_chain import Head, exactly
 from reconciler.core.canonical import canonical, plain
@@ -25,8 +26,7 @@ Verdict = Literal["as it was", "kept", "gone"]
 """``kept``: somebody else's change that the state file says to leave. ``gone``: with what our own way back took away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """One setting, read again in one place.
 
     Attributes:
@@ -40,8 +40,7 @@ class Reading:
     observed: Resource
 
 
-@dataclass(frozen=True, slots=True)
-class PutBack:
+class PutBack(Struct, frozen=True):
     """One temporary setting that is no longer in force anywhere.
 
     Attributes:
@@ -75,8 +74,7 @@ class PutBack:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
+class Doubt(Struct, frozen=True):
     """Why there is no certificate: one thing that could not be read, or is not as it was.
 
     Attributes:
@@ -93,8 +91,7 @@ class Doubt:
         return f"{self.key or 'every setting'} on {self.where}: {self.what}" if self.where else self.what
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
+class Alarm(Struct, frozen=True):
     """A setting that was certified and is not so any more.
 
     Attributes:
@@ -111,8 +108,7 @@ class Alarm:
     certified_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
+class Closing(Struct, frozen=True):
     """What there is to say at the end about what was put back.
 
     Attributes:
@@ -192,8 +188,7 @@ def values_of(resource: Resource) -> dict[str, Any]:
     return {"ensure": "present", **{name: plain(getattr(resource, name)) for name in resource.managed()}}
 
 
-@dataclass(frozen=True, slots=True)
-class Making:
+class Making(Struct, frozen=True):
     """What a certificate says about itself."""
 
     state: str

@@ -6,15 +6,16 @@ ceilings allow, and a difference that comes back again and again stops all furth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What is allowed.
 
     Attributes:
@@ -35,8 +36,7 @@ class Rules:
 RULES = Rules()
 
 
-@dataclass(frozen=True, slots=True)
-class Corrections:
+class Corrections(Struct, frozen=True):
     """What was set right of one resource, and whether it stayed so.
 
     Attributes:

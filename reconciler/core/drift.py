@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.core.policy import Policy
 from reconciler.core.resource import Difference, Key
@@ -20,8 +21,7 @@ COUNTS: frozenset[Class] = frozenset({"external", "corrective", "unknown"})
 """Classes that are worth an alarm; the others are the migration itself at work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """One setting that is not as declared.
 
     Attributes:
@@ -50,8 +50,7 @@ class Drift:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """A drift as the journal keeps it; at most one of a key and its fields is open.
 
     Attributes:

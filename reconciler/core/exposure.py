@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from reconciler.core.resource import Key, Resource
 from reconciler.core.steps import AddEntry, DeleteEntry, LogOn, ModifyEntry, RunTask, Step
@@ -23,8 +24,7 @@ TASK = RunTask.__name__
 BESIDE_S = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(Struct, frozen=True):
     """One weakening and how long it is foreseen to be live.
 
     Attributes:
@@ -54,8 +54,7 @@ def about(length: timedelta) -> str:
     return f"{minutes} min" if hours < 1 else f"{hours} h {rest:02d} min"
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How long work takes: as measured for the resource, else for its kind, else as is typical.
 
     Attributes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
 
 from reconciler.core.exposure import Pace
 from reconciler.core.order import Job, first_out, last_in
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from reconciler.core.plan import Direction
 
 
-@dataclass(frozen=True, slots=True)
-class GraphFault:
+class GraphFault(Struct, frozen=True):
     """Something about the edges that makes the state file wrong."""
 
     key: Key

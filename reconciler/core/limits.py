@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from reconciler.core.errors import NeedsPerson, UnsafePlan
@@ -49,8 +50,7 @@ AnyApproval = ApprovalName | Approval
 """In a state file: a name alone holds for every plan and for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How much one run may change. Going back counts for nothing here: a weakening must not outlive a limit.
 
     Attributes:
@@ -175,8 +175,7 @@ def grant(intents: Mapping[Key, Intent], approved: frozenset[str], keys: Collect
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(Struct, frozen=True):
     """What one run may do.
 
     Attributes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from reconciler.core.query import Recall, Rows
 from reconciler.core.resource import Key, Resource
 
 
-@dataclass(slots=True)
-class LastLook:
+class LastLook(Struct):
     """The last answers about each resource, and what was made of them."""
 
     _read: dict[Key, tuple[tuple[Rows, ...], Resource]] = field(default_factory=dict)
@@ -36,8 +36,7 @@ def plainly(wanted: Resource, answers: Sequence[Rows]) -> Resource:
     return wanted.parse(*answers)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How what was answered is read.
 
     Attributes:

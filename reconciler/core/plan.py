@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.core.conflict import Conflict, asked, conflicts, keeping
 from reconciler.core.errors import NeedsPerson, NotYet, ReconcileError
@@ -23,16 +25,14 @@ RENEW_LEASE = "renew-lease"
 """Name of the approval with which a setting whose lease ended is set once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Struct, frozen=True):
     """What one resource looked like, or why that is not known."""
 
     answers: tuple[Rows, ...] = ()
     error: ReconcileError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """One resource that is not as wanted, and what would be sent for it.
 
     Attributes:
@@ -63,8 +63,7 @@ class Change:
         return "+" if self.observed.ensure == "absent" else "~"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """How one resource was found: as wanted, to be changed, or not known.
 
     Attributes:
@@ -87,8 +86,7 @@ class Finding:
         return self.change is None and self.error is None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Every change that one round would make, in the order in which it would make them.
 
     Attributes:
@@ -119,8 +117,7 @@ class Plan:
         return None if found is None else found.total_seconds()
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(Struct, frozen=True):
     """What one resource shall become in this phase, and in which direction that is.
 
     Attributes:

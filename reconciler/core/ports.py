@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from reconciler.core.drift import Sighting
 from reconciler.core.errors import ReconcileError
@@ -84,8 +85,7 @@ class ModifiesTogether(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Obligation:
+class Obligation(Struct, frozen=True):
     """An open promise to put something back.
 
     Attributes:

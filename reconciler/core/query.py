@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.core.secret import CredentialPart, SecretRef, Template
 
@@ -24,8 +25,7 @@ Rows = Sequence[Row]
 """Rows of one answer, in its order; never changed. Those of a ``Search`` may be a ``core.table.Table``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """An LDAP search on one domain.
 
     Attributes:
@@ -54,8 +54,7 @@ class Search:
     few: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One PowerShell command with its parameters, or a native program with its arguments. Never script text.
 
     Attributes:
@@ -89,8 +88,7 @@ class Command:
         return " ".join(words)
 
 
-@dataclass(frozen=True, slots=True)
-class Recall:
+class Recall(Struct, frozen=True):
     """Facts of our own journal whose key starts with ``prefix``."""
 
     prefix: str

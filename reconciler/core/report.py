@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct, field
 
 from reconciler.core.certificate import Closing
 from reconciler.core.conflict import Conflict
@@ -22,8 +23,7 @@ from reconciler.core.verdicts import Verdict
 Status = Literal["unchanged", "changed", "failed", "skipped", "waiting"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How it ended for one resource in a run.
 
     Attributes:
@@ -50,8 +50,7 @@ class Outcome:
     remarks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """One run of one verb.
 
     Attributes:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from reconciler.core.canonical import canonical, digest_of, plain
@@ -79,8 +79,7 @@ class SavedPlan(_Part):
     digest: Sha256
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a plan comes from: the run that made it, and the state file it is about."""
 
     made_at: datetime

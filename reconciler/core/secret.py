@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal, Self
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -37,8 +37,7 @@ class SecretRef(BaseModel):
         return f"<secret {source}:{place}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
+class Generated(Struct, frozen=True):
     """A password that is made up when it is first needed, lives in memory alone, and is forgotten when the run ends.
 
     Attributes:
@@ -51,8 +50,7 @@ class Generated:
         return f"<secret generated:{self.name}>"
 
 
-@dataclass(frozen=True, slots=True)
-class CredentialPart:
+class CredentialPart(Struct, frozen=True):
     """The username or the password of a credential that the state file names; looked up only where it is sent."""
 
     credential: str
@@ -62,8 +60,7 @@ class CredentialPart:
         return f"<{self.part} of {self.credential}>"
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(Struct, frozen=True):
     """Text with secrets in it, joined only where it is sent."""
 
     parts: tuple[str | SecretRef | CredentialPart, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from reconciler.core.query import Argument, Command, show
 from reconciler.core.secret import Generated
@@ -16,8 +17,7 @@ REPLACED_WHOLE = ("ntsecuritydescriptor", "pwdlastset")
 """Attributes that are written without naming the old value: that any other way is accepted is documented nowhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddEntry:
+class AddEntry(Struct, frozen=True):
     """Add a directory object."""
 
     domain: str
@@ -28,8 +28,7 @@ class AddEntry:
         return f"add {self.dn}"
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeChange:
+class AttributeChange(Struct, frozen=True):
     """One attribute inside a modify. ``delete`` of the old value plus ``add`` of the new one is a compare-and-set.
 
     ``replace`` is none, and would let a late writer overwrite what came after it.
@@ -48,8 +47,7 @@ class AttributeChange:
         return f"{self.operation} {self.attribute}: {shown}" if shown else f"{self.operation} {self.attribute}"
 
 
-@dataclass(frozen=True, slots=True)
-class ModifyEntry:
+class ModifyEntry(Struct, frozen=True):
     """Modify one directory object in a single operation. ``sd_flags`` goes with nTSecurityDescriptor."""
 
     domain: str
@@ -61,8 +59,7 @@ class ModifyEntry:
         return f"modify {self.dn}: " + "; ".join(str(change) for change in self.changes)
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteEntry:
+class DeleteEntry(Struct, frozen=True):
     """Delete one directory object without children."""
 
     domain: str
@@ -72,8 +69,7 @@ class DeleteEntry:
         return f"delete {self.dn}"
 
 
-@dataclass(frozen=True, slots=True)
-class CopyFile:
+class CopyFile(Struct, frozen=True):
     """Bring a file from one host to another through two sessions: no share, no second hop. Its bytes pass only through memory."""
 
     source_host: str
@@ -85,8 +81,7 @@ class CopyFile:
         return f"copy {self.source_host}:{self.source_path} to {self.host}:{self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Struct, frozen=True):
     """Restart a host, wait until its boot time moved, and until it serves again (its directory too, where it is a controller)."""
 
     host: str
@@ -97,8 +92,7 @@ class Restart:
         return f"restart {self.host}" + (f" (for {', '.join(self.because)})" if self.because else "")
 
 
-@dataclass(frozen=True, slots=True)
-class RunTask:
+class RunTask(Struct, frozen=True):
     """Run a program under a real logon by a scheduled task made for this run and removed afterwards.
 
     A command inside a WinRM session cannot reach a second machine; a task registered with a password can.
@@ -124,8 +118,7 @@ class RunTask:
         return f"run as {self.credential}: {self.program} " + " ".join(show(argument) for argument in self.arguments)
 
 
-@dataclass(frozen=True, slots=True)
-class LogOn:
+class LogOn(Struct, frozen=True):
     """Log on to a domain with a generated password, to see whether it works, and log off at once.
 
     Whatever comes of it is an answer, one row: ``{"way": "kerberos" or "ldap", "code": str, "message": str}``. The code is empty
@@ -146,16 +139,14 @@ class LogOn:
 Effect = AddEntry | ModifyEntry | DeleteEntry | Command | CopyFile | Restart | RunTask | LogOn
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A fact for the journal. JSON values only, never a secret."""
 
     key: str
     value: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(Struct, frozen=True):
     """How far a step brings a long piece of work.
 
     Attributes:
@@ -171,8 +162,7 @@ class Portion:
     of: str = "accounts"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One effect and what surrounds it.
 
     Attributes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 from xml.etree import ElementTree
+
+from msgspec import Struct
 
 NAMESPACE = "http://schemas.microsoft.com/windows/2004/02/mit/task"
 SYSTEM = "S-1-5-18"
@@ -52,8 +53,7 @@ class Definition(str):
         return self.says
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A task as its host describes it.
 
     Attributes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from msgspec import Struct
 
 from reconciler.core.audit import AuditError
 from reconciler.core.audit_chain import NO_HEAD, Chain, Fault, Head, against
@@ -18,8 +18,7 @@ SUFFIX = ".audit.jsonl"
 LOOKS = 5  # at a log to which somebody keeps adding
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(Struct, frozen=True):
     """The files of one log."""
 
     log: Path
@@ -42,8 +41,7 @@ def audit_path(journal: Path) -> Path:
     return journal.with_suffix(SUFFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """How a log was found.
 
     Attributes:
@@ -97,8 +95,7 @@ def look(files: Files, key: Ed25519PublicKey, kept: Sequence[Head] = (), *, inst
     return Found(tuple(faults), head, chain.count, size, len(torn), promoted)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """What an offline check of a log came to; ``key`` is the fingerprint of the key that it was checked with."""
 
     faults: tuple[Fault, ...]

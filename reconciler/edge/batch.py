@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.edge.psrp_statement import Answer, Statement
 
@@ -19,8 +21,7 @@ MOST = 40
 """Commands in one message: each takes up to 2 KB of it, and Windows takes 500 KB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One command of a batch: its statements in order."""
 
     statements: tuple[Statement, ...]

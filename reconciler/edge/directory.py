@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
+from msgspec import Struct
 
 from reconciler.core.errors import AuthenticationFailed, ReconcileError, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Rows, Search
@@ -33,8 +33,7 @@ _OPERATIONS = {"add": ldap3.MODIFY_ADD, "delete": ldap3.MODIFY_DELETE, "replace"
 Write = AddEntry | ModifyEntry | DeleteEntry
 
 
-@dataclass(frozen=True, slots=True)
-class OwnLine:
+class OwnLine(Struct, frozen=True):
     """A connection of one listener alone, and where it leads."""
 
     connection: Connection
@@ -46,8 +45,7 @@ class _Broken(Unreachable):
     """A connection was lost while reading from it: worth another try on a new one."""
 
 
-@dataclass(slots=True)
-class _Line:
+class _Line(Struct):
     """An idle connection and where it leads."""
 
     connection: Connection

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.core.errors import Fenced, Refused
 from reconciler.core.query import Command
@@ -14,8 +15,7 @@ from reconciler.edge.psrp_values import to_rows
 NO_VALUE = ("PathNotFound", "System.Management.Automation.PSArgumentException")
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """Asks for one registry value, and lets nothing follow where it is not there.
 
     With ``-ErrorAction Stop`` an error ends the whole batch of statements, where any other error lets the next one run

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from reconciler.core.table import Entry
 from reconciler.edge import ldap_ber as ber
@@ -109,8 +110,7 @@ class Alike:
         return Shape(spelled, _range(map(len, seen.dns), _LONGEST_DN), places)
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """Entries of a sample that have the same attributes in the same order: their DNs, and what each has of them."""
 
     dns: list[bytes] = field(default_factory=list)

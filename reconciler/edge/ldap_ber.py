@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from reconciler.core.table import Entry, Held, held_of
 
@@ -26,8 +27,7 @@ class Malformed(ValueError):
     """This is no LDAP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A range of an attribute's values: ``member;range=0-1499``. Source: MS-ADTS 3.1.1.3.1.3.3.
 
     Attributes:
@@ -39,8 +39,7 @@ class Part:
     last: int | None
 
 
-@dataclass(slots=True)
-class Columns:
+class Columns(Struct):
     """Which attribute stands where in an entry; learns them as they come.
 
     Attributes:
@@ -179,8 +178,7 @@ def part_of(spelled: str) -> Part | None:
     return Part(found["name"].lower(), first, last)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """How an operation ended: RFC 4511, section 4.1.9, and the cookie of the next page, empty for none."""
 
     code: int

@@ -6,12 +6,12 @@ import socket
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
+from msgspec import Struct
 
 from reconciler.core.errors import Unreachable
 from reconciler.edge import ldap_errors
@@ -25,8 +25,7 @@ CONNECT_TIMEOUT_S = 5
 RECEIVE_TIMEOUT_S = 60  # ldap3 packs it as a C long: an int
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Struct, frozen=True):
     """How a controller is entered.
 
     Attributes:

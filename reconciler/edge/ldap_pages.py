@@ -9,7 +9,6 @@ The law: nobody finds half an answer in the socket. A stream that is not read to
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ldap3
@@ -18,6 +17,7 @@ from ldap3.operation.search import search_operation
 from ldap3.protocol.convert import build_controls_list
 from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
 from ldap3.utils.asn1 import encode
+from msgspec import Struct
 
 from reconciler.edge import ldap_ber as ber
 from reconciler.edge import ldap_filter
@@ -35,8 +35,7 @@ _SCOPES = {ldap3.BASE: 0, ldap3.LEVEL: 1, ldap3.SUBTREE: 2}
 _WITHOUT_LIMITS = bytes((ber.ENUMERATED, 1, 0, ber.INTEGER, 1, 0, ber.INTEGER, 1, 0, ber.BOOLEAN, 1, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A search, written down once for all its pages.
 
     Attributes:
@@ -60,8 +59,7 @@ class Request:
         return ber.packed(ber.SEQUENCE, ber.packed_number(number) + self.operation + tail)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """The messages of one answer, in ``buffer``; where each SearchResultEntry begins, or its message; and how it ended."""
 
     buffer: bytes

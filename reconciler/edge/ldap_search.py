@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ldap3
@@ -16,6 +15,7 @@ from ldap3.core.exceptions import (
     LDAPSocketReceiveError,
 )
 from ldap3.protocol.microsoft import security_descriptor_control, show_deleted_control
+from msgspec import Struct
 
 from reconciler.core.errors import Refused
 from reconciler.core.query import Search
@@ -35,8 +35,7 @@ _SCOPES = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
 MALFORMED = (LDAPInvalidFilterError, LDAPInvalidDnError, LDAPAttributeError, LDAPObjectClassError)
 
 
-@dataclass(frozen=True, slots=True)
-class NamingContexts:
+class NamingContexts(Struct, frozen=True):
     """Where a controller keeps what, from its root DSE."""
 
     default: str

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, repeat
 from operator import add, sub
+
+from msgspec import Struct
 
 from reconciler.core.table import Entry, Held, held_of
 from reconciler.edge.ldap_ber import ENTRY, Malformed, attribute, extent, values
@@ -108,8 +109,7 @@ class _Kept(dict[bytes, Held]):
         return list(map(self.__getitem__, wholes))
 
 
-@dataclass(frozen=True, slots=True)
-class Spelled:
+class Spelled(Struct, frozen=True):
     """How one attribute is spelled in a shape.
 
     Attributes:

@@ -8,13 +8,13 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 from cryptography import x509
+from msgspec import Struct
 
 from reconciler.core.errors import ReconcileError
 from reconciler.edge.live_page import Door, LivePage
@@ -23,16 +23,14 @@ STOP_S = 5.0
 """How long the end of the program waits for the server's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """A certificate and its private key, both PEM files."""
 
     certificate: Path
     key: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """Where to listen; ``host`` is an IP address."""
 
     host: str

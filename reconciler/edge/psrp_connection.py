@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from reconciler.edge.accounts import Account
 
@@ -16,8 +17,7 @@ OPERATION_TIMEOUT_S = 20
 READ_TIMEOUT_S = 30  # longer than the operation's, or the answer to an idle Receive is missed
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """How a host is entered.
 
     Attributes:

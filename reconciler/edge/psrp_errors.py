@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.core.errors import AuthenticationFailed, Refused, UnexpectedAnswer, Unreachable, WorldError
 
@@ -23,8 +24,7 @@ NATIVE_ERRORS = ("NativeCommandError", "NativeCommandErrorMessage")
 _NOT_TAKEN = (400, 401, 403, 404, 405, 408, 429, 502, 503)
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """One error record of a command, without secrets."""
 
     code: str

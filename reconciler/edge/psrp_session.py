@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Self
 
+from msgspec import Struct
 from pypsrp.complex_objects import Command as PipelineCommand
 from pypsrp.complex_objects import PSInvocationState
 from pypsrp.exceptions import WSManFaultError
@@ -28,8 +28,7 @@ QUOTA_PATIENCE_S, QUOTA_PAUSE_S = 90.0, 1.0
 _RUNNING = PSInvocationState.RUNNING
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     wsman: WSMan
     pool: RunspacePool
     used: float

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.core.errors import Unreachable
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """One command with everything in it as pypsrp wants it, secrets included. Never shown.
 
     Attributes:
@@ -25,8 +25,7 @@ class Statement:
         return f"Statement({self.name!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a pipeline put out."""
 
     output: Sequence[object]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.core.errors import AuthenticationFailed, Fenced, Refused, UnexpectedAnswer, Unreachable
 from reconciler.core.query import Command, Row
@@ -20,8 +21,7 @@ CONTROLLER_SERVICES = ("NTDS", "Netlogon")
 _RUNNING = ("Running", 4)
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
+class Ways(Struct, frozen=True):
     """What a restart needs from the world.
 
     Attributes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 
 from reconciler.edge.model_schema import ModelSchema, schema_of
@@ -29,8 +29,7 @@ _FORMS = {
 _REFERENCE = "write {file: path}, {env: NAME} or {keyring: service/user}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Complaint:
+class _Complaint(Struct, frozen=True):
     """One of pydantic's errors, placed in the document.
 
     Attributes:

@@ -6,10 +6,10 @@ import copy
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 
 from reconciler.core.errors import DesiredStateError, Problem
@@ -24,8 +24,7 @@ MAX_PROBLEMS = 100
 ITEMS = "resources"
 
 
-@dataclass(frozen=True, slots=True)
-class Positions:
+class Positions(Struct, frozen=True):
     """Where each value of a state file stands."""
 
     path: Path
@@ -44,8 +43,7 @@ class Positions:
         return _where(self.path, self.document.key_mark(origin))
 
 
-@dataclass(frozen=True, slots=True)
-class StateFile(Generic[M]):
+class StateFile(Struct, Generic[M], frozen=True):
     """A loaded state file.
 
     Attributes:

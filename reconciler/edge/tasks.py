@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from reconciler.core.errors import Refused, UnexpectedAnswer, Unreachable, WorldError
 from reconciler.core.query import Argument, Command, Row, Rows, show
 from reconciler.core.secret import CredentialPart, Template
@@ -56,8 +58,7 @@ class Patience:
         self.wait_s = min(self.wait_s * 1.5, self.longest_s)
 
 
-@dataclass(frozen=True, slots=True)
-class LogMark:
+class LogMark(Struct, frozen=True):
     """Where a log ended before a run: its length, and a digest that tells an appended log from a rotated one."""
 
     length: int = 0
@@ -73,8 +74,7 @@ class LogMark:
         return LogMark.of(content[: self.length]) == self
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(Struct, frozen=True):
     """Which task belongs to a run."""
 
     host: str

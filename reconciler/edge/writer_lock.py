@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
+
+from msgspec import Struct
 
 from reconciler.core.errors import JournalError
 
@@ -25,8 +26,7 @@ LEASE_S = 60.0
 TURNSTILE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds a lock, as that one wrote it down itself.
 
     Attributes:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
 import yaml
+from msgspec import Struct, field
 
 from reconciler.edge.yaml_scalars import INTEGER, resolve
 
@@ -32,8 +32,7 @@ class Mark(NamedTuple):
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Something wrong at one place; ``path`` is where it belongs in the document."""
 
     what: str
@@ -42,8 +41,7 @@ class Fault:
     do: str = ""
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """Plain values, the marks of values and of keys by path, and what is wrong.
 
     Attributes:
@@ -114,8 +112,7 @@ class _UnreadableError(Exception):
     """Reading on makes no sense."""
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A mapping or sequence that has begun; ``key`` is the mapping's key whose value comes next."""
 
     value: dict[str, Any] | list[Any]

@@ -6,8 +6,9 @@ The law: wrong is worse than unknown. A change that may be our own write is nobo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from reconciler.core.conflict import Conflict, asked
 from reconciler.core.edit import Edit

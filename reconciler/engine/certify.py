@@ -6,7 +6,9 @@ The law: what cannot be read is not certified, and neither is anything else then
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.core.certificate import Doubt, PutBack, Reading, Verdict, judge
 from reconciler.core.errors import ReconcileError, Unreachable
@@ -26,8 +28,7 @@ Place = tuple[Key, str]
 """A setting, and the controller or host on which it is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(Struct, frozen=True):
     """What reading back works with."""
 
     world: World
@@ -36,16 +37,14 @@ class Sources:
     revive: Revive
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBack:
+class ReadBack(Struct, frozen=True):
     """What reading back came to: everything as it should be, or doubts."""
 
     settings: tuple[PutBack, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     """A promise that was kept, with what it is about."""
 
     promise: Obligation

@@ -7,8 +7,9 @@ failed observation never leads to a change.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
+
+from msgspec.structs import replace
 
 from reconciler.core.errors import NeedsPerson, ReconcileError, Stale
 from reconciler.core.forecast import forecast

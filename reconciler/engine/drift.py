@@ -6,8 +6,10 @@ The law: only what was read as wanted can drift. What we never brought there is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.core.canonical import canonical, digest_of, plain
 from reconciler.core.drift import Class, Drift, Sighting
@@ -25,8 +27,7 @@ AS_WANTED = "as-wanted/"
 """Prefix of the facts that say what of a resource was once read as wanted, by key; empty once that went back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What the journal knows of how it was, at the moment of a look.
 
     Attributes:

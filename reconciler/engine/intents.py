@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.core.exposure import learned
 from reconciler.core.graph import Graph
@@ -21,8 +23,7 @@ Revive = Callable[[Json], Resource]
 """Turn a resource that was written to the journal back into one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """The graph with everything that is still owed, and what each resource shall become.
 
     Attributes:

@@ -6,8 +6,9 @@ The law: going back needs nobody; being set again needs a person.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from reconciler.core.plan import Intent
 from reconciler.core.ports import Journal, Obligation

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.core.query import Row, Rows, Search
 from reconciler.core.values import escape_filter
@@ -20,8 +21,7 @@ _HEADER, _STAMP = struct.Struct("<IIII"), struct.Struct("<IIQ16sqq")
 Ask = Callable[[Search], Rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How far a controller has counted.
 
     Attributes:
@@ -61,8 +61,7 @@ def standing_of(ask: Ask, domain: str) -> Standing | None:
     return Standing(settings.lower(), invocation, int(usn), bool(bin_))
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(Struct, frozen=True):
     """What changed in a domain.
 
     Attributes:

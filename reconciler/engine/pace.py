@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from reconciler.core.ports import Obligation
 from reconciler.core.query import Command
@@ -20,8 +21,7 @@ SPAN, SHARE, LONGEST_REST = timedelta(minutes=1), timedelta(seconds=30), timedel
 then followed by a rest as long as itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """How often to look, whatever is heard.
 
     Attributes:

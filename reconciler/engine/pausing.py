@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from reconciler.core.ports import Journal
 
@@ -11,8 +12,7 @@ PAUSE = "pause"
 """The fact that says until when; empty once somebody ended it before its time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Somebody asked for quiet."""
 
     since: datetime

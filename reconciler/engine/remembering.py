@@ -13,9 +13,11 @@ Source: MS-ADTS 3.1.1.1.9 and 3.1.1.3.2.12 (highestCommittedUSN), MS-ADA3 uSNCha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.core.errors import ReconcileError, WorldError
 from reconciler.core.looks import LastLook
@@ -43,16 +45,14 @@ class Steady(World, AsksTogether, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(Struct, frozen=True):
     """Rows as they are given out; and the same with the GUID of each, None where they cannot be replaced one by one."""
 
     rows: Rows
     known: Table | None
 
 
-@dataclass(slots=True)
-class _Domain:
+class _Domain(Struct):
     """What is remembered of a domain: answers as they were when its controller stood here."""
 
     standing: Standing
@@ -72,8 +72,7 @@ class Memory:
         self.looks.forget()
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Struct, frozen=True):
     """What one look at one domain needs: what is known, what is patched, what is asked anew."""
 
     standing: Standing | None

@@ -6,9 +6,11 @@ The law: only what goes forward is held back. What goes back, and the deadline o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.core.canonical import digest_of
 from reconciler.core.corrections import RULES, Corrections, Rules, corrected, correcting, due, found
@@ -63,8 +65,7 @@ class Unrestrained:
         return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What a state file says about when and how something is set right.
 
     Attributes:

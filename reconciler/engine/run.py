@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+
+from msgspec import Struct, field
 
 from reconciler.core.audit import Audit, NoAudit
 from reconciler.core.conflict import Conflict
@@ -23,8 +24,7 @@ from reconciler.engine.observe import recall
 from reconciler.engine.restraint import Hold, Unrestrained
 
 
-@dataclass
-class Tools:
+class Tools(Struct):
     """What a run works with; everything that could differ between runs is handed in."""
 
     world: World
@@ -47,8 +47,7 @@ class Tools:
         return Reading(told) if self.looks is None else Reading(told, self.looks.read)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """How a run ended.
 
     Attributes:
@@ -63,8 +62,7 @@ class Result:
     interrupted: bool = False
 
 
-@dataclass
-class Progress:
+class Progress(Struct):
     """What this run has done so far, by key."""
 
     changes: dict[Key, list[Change]] = field(default_factory=dict)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -17,8 +17,7 @@ SHOWN = 10
 _STYLES = {"done": ("✓", "green"), "refused": ("✗", "red"), "unknown": ("?", "yellow")}
 
 
-@dataclass(frozen=True, slots=True)
-class Leg:
+class Leg(Struct, frozen=True):
     """One step of the way.
 
     Attributes:
@@ -30,8 +29,7 @@ class Leg:
     took_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Flight:
+class Flight(Struct, frozen=True):
     """One try.
 
     Attributes:

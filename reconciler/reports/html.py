@@ -8,13 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from msgspec import Struct
 
 from reconciler import __version__
 from reconciler.core.exposure import about, weighted_minutes
@@ -33,8 +33,7 @@ DRAWN = 150
 """Resources of which a picture can still be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """A picture with the words that fit into its boxes."""
 
     name: str

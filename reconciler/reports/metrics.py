@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler import __version__
 from reconciler.core.exit_codes import ExitCode
@@ -25,16 +27,14 @@ CLASSES = ("intended", "corrective", "external", "transient", "unknown")
 Labels = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """A histogram: counts by upper bound, cumulative, the last one for everything; and the sum."""
 
     buckets: tuple[tuple[str, float], ...]
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """One metric with all its series.
 
     Attributes:
@@ -47,8 +47,7 @@ class Family:
     samples: tuple[tuple[Labels, float | Spread], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(Struct, frozen=True):
     """What the history of a journal tells about the runs so far; as small after years as on the first day.
 
     Attributes:
@@ -69,8 +68,10 @@ class Runs:
     last: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+NO_RUNS = Runs()
+
+
+class Seen(Struct, frozen=True):
     """Everything that the metrics are made of.
 
     Attributes:
@@ -96,7 +97,7 @@ class Seen:
     lag_s: float | None = None
 
 
-def runs(history: Iterable[Mapping[str, Any]], before: Runs = Runs()) -> Runs:
+def runs(history: Iterable[Mapping[str, Any]], before: Runs = NO_RUNS) -> Runs:
     """Read the history of a journal, or what came to it since ``before``."""
     found, began = before, dict(before.open)
     for entry in history:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from reconciler.core.resource import Key
 
@@ -14,8 +15,7 @@ SWEEPS = 12
 """How often rows are put in order by what they are connected to; more changes nothing that can be seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """How large things are, in pixels, how many resources stand side by side, and how wide a picture may become."""
 
     columns: int
@@ -47,8 +47,7 @@ Links = tuple[dict[Spot, set[Spot]], dict[Spot, set[Spot]]]
 """What each spot is connected to in the row above it, and in the row below."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a resource stands: its upper left corner."""
 
     key: Key
@@ -56,8 +55,7 @@ class Place:
     y: float
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One requirement as an SVG path."""
 
     first: Key
@@ -65,8 +63,7 @@ class Line:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """Everything that is drawn."""
 
     width: int

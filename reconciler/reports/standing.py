@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.core.certificate import Alarm
 from reconciler.core.drift import Class, Drift
@@ -31,8 +33,7 @@ MARKS: dict[State, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """One resource and how it stands.
 
     Attributes:

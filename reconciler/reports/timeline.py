@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.core.report import Report
 from reconciler.core.resource import Key
@@ -15,8 +16,7 @@ from reconciler.reports.text import length
 SCALE = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """One line of the timeline.
 
     Attributes:
@@ -33,8 +33,7 @@ class Span:
     lease: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """Every line, and the two ends of the scale."""
 
     spans: tuple[Span, ...] = ()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.resources.account_matching import Pair, Rules, Target, folded, in_order, key_value, match
 from reconciler.resources.account_records import Account
@@ -18,8 +19,7 @@ from reconciler.resources.account_standing import Stand
 from reconciler.resources.several import Several
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """What has moved since the last look.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from reconciler.resources.account_names import KINDS, Names, Naming, apart, too_long
 from reconciler.resources.account_records import Account, below
@@ -32,8 +33,7 @@ class Pair(NamedTuple):
     skipped: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """How a population is matched.
 
     Attributes:

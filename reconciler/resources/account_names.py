@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from reconciler.core.values import Dn, escape_rdn, split_unescaped
 from reconciler.resources.account_records import (
@@ -59,8 +60,7 @@ class Names(NamedTuple):
         return f"{self.rdn},{self.into}".casefold()
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
+class Naming(Struct, frozen=True):
     """How the accounts of a population are called and where they go."""
 
     into: Dn

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.core.facts import facts_in
 from reconciler.core.query import Rows
@@ -19,8 +21,7 @@ from reconciler.resources.account_standing import Stand, Terms, stand, stands
 from reconciler.resources.population import Selection
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """What is declared of a population.
 
     Attributes:
@@ -37,8 +38,7 @@ class Declared:
     terms: Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
+class Answers(Struct, frozen=True):
     """What was answered: its accounts, those of the earlier populations, everybody in the target, the journal's facts about accounts."""
 
     own: Rows
@@ -47,8 +47,7 @@ class Answers:
     facts: Rows
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """How a population stands.
 
     Attributes:

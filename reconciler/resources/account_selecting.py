@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from reconciler.core.query import Rows
 from reconciler.resources.account_names import chooser, unfit
@@ -12,8 +13,7 @@ from reconciler.resources.canary_name import is_canary
 from reconciler.resources.population import Selection
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(Struct, frozen=True):
     """What a population selects.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from msgspec import Struct
 
 from reconciler.core.facts import Facts
 from reconciler.core.verdicts import Standing, Verdict
@@ -16,8 +17,7 @@ from reconciler.resources.population import Afterwards
 SAM, UPN, CN = "sAMAccountName", "userPrincipalName", "cn"
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What is declared of every account.
 
     Attributes:

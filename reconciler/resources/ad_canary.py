@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal, Self
 
+from msgspec.structs import replace
 from pydantic import Field, model_validator
 
 from reconciler.core.errors import NeedsPerson, ReconcileError

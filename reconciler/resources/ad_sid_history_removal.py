@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
+from msgspec import Struct
 from pydantic import Field
 
 from reconciler.core.query import Command, Query, Recall, Rows, Search
@@ -33,8 +33,7 @@ class Value(NamedTuple):
     sid: str
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(Struct, frozen=True):
     """What the target has of SIDs of the source.
 
     Attributes:

@@ -6,8 +6,9 @@ import csv
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.core.query import Command
 from reconciler.core.steps import Note, Portion, RunTask, Step
@@ -29,8 +30,7 @@ Mode = Literal["new", "resume", "merge", "merge-keeping-password"]
 """``resume``: it exists because a run of ours began to make it; what is there is not yet anybody's, and is made as a new one is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """What every run of one population shares; names are DNS names.
 
     Attributes:
@@ -125,8 +125,7 @@ class Migration:
         return f"{verb} {count}{' with ' + ' and '.join(more) if more else ''}: {names}"
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """The accounts of one run.
 
     Attributes:

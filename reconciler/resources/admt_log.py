@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.resources import admt_failures
 
@@ -22,8 +23,7 @@ Password = Literal["copied", "random", "attempted"]
 _LINE = re.compile(r"^(?:(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) )?(?:(ERR|WRN|E|W)(\d):(\d{4,5}) )?(.*)$", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line of the log; ``number`` is 0 and ``severity`` "info" where it has none."""
 
     text: str
@@ -66,8 +66,7 @@ def key_mismatch(log: Iterable[Entry]) -> Entry | None:
     return next((entry for entry in log if any(fragment in entry.text for fragment in admt_failures.NO_SAME_KEY)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What a log says of one account.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from reconciler.core.values import Dn
 from reconciler.resources.account_matching import BY_NAME
@@ -16,8 +17,7 @@ Lists = Mapping[str, tuple[Listed, ...]]
 """Lists of accounts that were read from files, by the path as it is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
+class Population(Struct, frozen=True):
     """One population in its place.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from reconciler.core.targets import Host, Name
 from reconciler.resources.migration import AccountsBlock, MigrationBlock
@@ -14,8 +15,7 @@ from reconciler.resources.state import State
 ADMT_HOST: Found = ("migration", "admt_host")
 
 
-@dataclass(frozen=True, slots=True)
-class AdmtHosts:
+class AdmtHosts(Struct, frozen=True):
     """Who runs ADMT.
 
     Attributes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.core.query import Rows
 from reconciler.core.steps import Note
@@ -17,8 +19,7 @@ Standing = Literal["", "begun", "through", "failed", "proven"]
 _STANDINGS: tuple[Standing, ...] = ("begun", "through", "failed", "proven")
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(Struct, frozen=True):
     """What a proof rests on. When one of it is another, the proof is worth nothing.
 
     Attributes:
@@ -32,8 +33,7 @@ class Circumstances:
     asked: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """The last try.
 
     Attributes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.core.secret import Generated
 from reconciler.core.steps import AddEntry, AttributeChange, LogOn, ModifyEntry, RunTask, Step
@@ -24,8 +26,7 @@ _ENABLED = "512"  # NORMAL_ACCOUNT, MS-ADTS 2.2.16
 DESCRIPTION = "Throw-away account of a migration rehearsal. It is removed within minutes; if it is still here tomorrow, delete it."
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(Struct, frozen=True):
     """The way that a throw-away account goes.
 
     Attributes:

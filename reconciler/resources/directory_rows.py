@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Row, Rows, Search
@@ -44,8 +44,7 @@ def crossref_query(domain: str) -> Search:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DomainNames:
+class DomainNames(Struct, frozen=True):
     """What a domain calls itself."""
 
     dn: Dn
@@ -64,8 +63,7 @@ def read_names(domain: str, head: Rows, crossrefs: Rows) -> DomainNames:
     raise UnexpectedAnswer(f"CN=Partitions has no crossRef for {dn}, so its NetBIOS name is unknown", target=domain)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A security principal: its SID, and the DNs that stand for it in the domain that was asked.
 
     A well-known SID may have two: below CN=ForeignSecurityPrincipals, and below CN=WellKnown Security Principals.
@@ -75,8 +73,7 @@ class Found:
     dns: tuple[Dn, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(Struct, frozen=True):
     """A user or group as written in a state file: a SID, ``NETBIOS\\name`` or a bare sAMAccountName."""
 
     text: str

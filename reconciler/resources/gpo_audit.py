@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Command, Row, Rows, Search
@@ -25,8 +26,7 @@ _LINK_DISABLED = 1
 _COMPUTER_PART_DISABLED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Ruling:
+class Ruling(Struct, frozen=True):
     """A Group Policy object that sets a subcategory."""
 
     policy: Guid

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
+
+from msgspec import Struct, field
 
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Rows
@@ -74,8 +75,7 @@ class Apart(NamedTuple):
     dn: str
 
 
-@dataclass(slots=True)
-class Compared:
+class Compared(Struct):
     """How memberships stand.
 
     Attributes:

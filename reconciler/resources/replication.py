@@ -14,9 +14,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree
+
+from msgspec import Struct
 
 from reconciler.core.edit import Edit
 from reconciler.core.query import Query, Row, Rows, Search
@@ -42,8 +43,7 @@ _VERSION = re.compile(r"[0-9]{1,10}")
 _SERVER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """One originating change.
 
     Attributes:
@@ -59,8 +59,7 @@ class Stamp:
     gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Trail:
+class Trail(Struct, frozen=True):
     """What a directory tells about one object.
 
     Attributes:

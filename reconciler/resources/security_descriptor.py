@@ -7,8 +7,10 @@ Source: MS-DTYP 2.4.4.2, 2.4.4.3, 2.4.5 and 2.4.6.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
 from typing import Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.core.values import Guid, Sid
 
@@ -24,8 +26,7 @@ _DENIES = frozenset({DENY, DENY_OBJECT, 0x0A, 0x0C})
 _FLAG_LETTERS = {0x01: "OI", 0x02: "CI", 0x04: "NP", 0x08: "IO", 0x10: "ID"}
 
 
-@dataclass(frozen=True, slots=True)
-class Ace:
+class Ace(Struct, frozen=True):
     """An allowing ACE of the plain or the object form."""
 
     sid: Sid
@@ -75,8 +76,7 @@ class NotEditable(ValueError):
     """The descriptor cannot be edited without changing something that nobody asked for; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(Struct, frozen=True):
     """A self-relative security descriptor, its DACL taken apart.
 
     Attributes:

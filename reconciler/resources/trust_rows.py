@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from reconciler.core.query import Row, Rows, Search
 from reconciler.resources import rows
@@ -24,8 +25,7 @@ _DIRECTIONS: dict[int, Direction] = {0: "disabled", 1: "inbound", 2: "outbound",
 _STATUS = re.compile(r"\bStatus\s*=\s*(\d+)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """One trustedDomain object."""
 
     dn: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, cast
 
+from msgspec.structs import replace
 from pydantic import Field, StrictInt, ValidationInfo, field_validator, model_validator
 
 from reconciler.core.errors import UnexpectedAnswer

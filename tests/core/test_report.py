@@ -61,7 +61,7 @@ def test_looking_ends_with_0_2_4_or_10(verb: Literal["plan", "drift"]) -> None:
 
 
 def test_gate_in_a_plan_is_a_change_and_not_yet_waiting() -> None:
-    gated = Change(**{**{name: getattr(change(), name) for name in Change.__dataclass_fields__}, "gate": GATE})
+    gated = Change(**{**{name: getattr(change(), name) for name in Change.__struct_fields__}, "gate": GATE})
     assert Report("plan", "r", "s", "migrate", AT, AT, plan=Plan("migrate", (gated,))).exit_code == 2
 
 

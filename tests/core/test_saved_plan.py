@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from reconciler.core.canonical import canonical, digest_of, plain
 from reconciler.core.errors import DesiredStateError, NeedsPerson, ReconcileError, Unreachable, UnsafePlan

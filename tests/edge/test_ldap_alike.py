@@ -132,7 +132,7 @@ def pages_of(answers: list[Callable[[int], bytes]], alike: Alike) -> Iterator[Pa
 class Counting(Columns):
     """Counts the entries that are walked."""
 
-    walked = 0
+    walked: int = 0
 
     def entry(self, buffer: bytes, start: int, row: int) -> Entry:
         self.walked += 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from ldap3.core.exceptions import LDAPSocketReceiveError
+from msgspec.structs import replace
 
 from reconciler.edge.ldap_search import search
 from tests.edge.ldap_peer import Attributes, Scripted, connected

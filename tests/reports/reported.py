@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+
+from msgspec.structs import replace
 
 from reconciler.core.drift import Drift
 from reconciler.core.errors import NeedsPerson, Refused, Unreachable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 from pydantic import BaseModel
 
 from reconciler.core.conflict import Conflict
@@ -115,7 +115,7 @@ def test_every_effect_can_be_written(effect: Any) -> None:
     step = json.loads(render(found))["changes"][0]["steps"][0]
     assert step["effect"] == type(effect).__name__
     assert step["says"] == str(effect)
-    assert set(step["sends"]) == set(type(effect).__dataclass_fields__)
+    assert set(step["sends"]) == set(type(effect).__struct_fields__)
 
 
 def test_secrets_and_bytes_are_references() -> None:
@@ -128,8 +128,7 @@ class Holder(BaseModel):
     secret: SecretRef
 
 
-@dataclass
-class Pair:
+class Pair(Struct):
     one: object
     other: object
 

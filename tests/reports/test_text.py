@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 import pytest
+from msgspec.structs import replace
 from rich.console import Console, RenderableType
 
 from reconciler.cli import output

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from reconciler.core.drift import Drift
 from reconciler.reports.timeline import SCALE, Timeline, timeline

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from reconciler.core.report import Outcome
 from reconciler.core.verdicts import Verdict, counted
