@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 from msgspec import Struct
@@ -183,8 +184,8 @@ class Resource(BaseModel, ABC):
 
     def managed(self) -> tuple[str, ...]:
         """Return the fields that the author wrote and that are compared, in the order of the model."""
-        apart = {*Resource.model_fields, *self.identity, *self.inputs}
-        return tuple(name for name in type(self).model_fields if name in self.model_fields_set and name not in apart)
+        written = self.model_fields_set
+        return tuple(name for name in _own_fields(type(self)) if name in written)
 
     def absent(self) -> Self:
         """Return this resource as observed absent, for ``parse``."""
@@ -192,11 +193,7 @@ class Resource(BaseModel, ABC):
 
     def observed(self, **fields: Any) -> Self:
         """Return this resource as observed present with these field values (validated), for ``parse``."""
-        base = {
-            name: getattr(self, name)
-            for name in ("kind", *self.identity, *self.inputs)
-            if name in type(self).model_fields
-        }
+        base = {name: getattr(self, name) for name in _given_fields(type(self))}
         return type(self).model_validate({**base, **fields})
 
     def title(self) -> str:
@@ -295,6 +292,19 @@ class Resource(BaseModel, ABC):
         return None
 
 
+@cache
+def _own_fields(kind: type[Resource]) -> tuple[str, ...]:
+    """Return the fields of a kind that are compared, in the order of the model."""
+    apart = {*Resource.model_fields, *kind.identity, *kind.inputs}
+    return tuple(name for name in kind.model_fields if name not in apart)
+
+
+@cache
+def _given_fields(kind: type[Resource]) -> tuple[str, ...]:
+    """Return the fields of a kind that say which thing, and how to do it."""
+    return tuple(name for name in ("kind", *kind.identity, *kind.inputs) if name in kind.model_fields)
+
+
 def danger(weakens: str, weight: int | None) -> int:
     """Return how dangerous a setting is: what weakens something without a weight counts 1."""
     if not weakens:
@@ -338,8 +348,7 @@ def restored(declared: R, baseline: R) -> R:
     if baseline.ensure == "absent":
         return declared.model_copy(update={"ensure": "absent"})
     about = {name: getattr(declared, name) for name in (*Resource.model_fields, *declared.identity, *declared.inputs)}
-    apart = {*Resource.model_fields, *declared.identity, *declared.inputs}
-    every = tuple(name for name in type(declared).model_fields if name not in apart)
+    every = _own_fields(type(declared))
     # Who declares absence writes no fields; what was there before still comes back whole.
     back = {name: getattr(baseline, name) for name in (declared.managed() if declared.ensure == "present" else every)}
     return type(declared).model_validate({**about, "ensure": "present", **back})
