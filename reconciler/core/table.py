@@ -225,6 +225,18 @@ class EntryRow(Mapping[str, object]):
             raise KeyError(name)
         return values_of(held)
 
+    @overload
+    def get(self, name: str) -> object: ...
+    @overload
+    def get(self, name: str, default: object) -> object: ...
+    def get(self, name: str, default: object = None) -> object:
+        """Return the DN, or the values of an attribute; what is not there is asked for as often as what is."""
+        place = self._columns.get(name)
+        if place is None:
+            return str(self._entry[0], "utf-8") if name == "dn" else default
+        held = self._entry[place]
+        return default if held is None else values_of(held)
+
     def __iter__(self) -> Iterator[str]:
         """Yield ``dn`` and the names of the attributes that are there."""
         yield "dn"

@@ -37,8 +37,8 @@ def turns(queries: Sequence[Query]) -> list[list[Unit]]:
             units = short if _is_short(query) and place not in together else long
             units.setdefault((query.domain, query.controller), []).append(together.get(place, [place]))
     lines = [_turns(short.get(line, []), long.get(line, [])) for line in dict.fromkeys((*long, *short))]
-    beside = [turn for turns in zip_longest(*lines) for turn in turns if turn is not None]
-    return [*([unit] for unit in hosts.values()), *beside]
+    # By turns, so that no domain waits for everything that another is asked.
+    return [turn for beside in zip_longest([[unit] for unit in hosts.values()], *lines) for turn in beside if turn is not None]  # fmt: skip
 
 
 def _turns(short: list[Unit], long: list[Unit]) -> list[list[Unit]]:
