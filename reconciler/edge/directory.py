@@ -76,6 +76,7 @@ class Directory:
         self._lock = threading.Lock()
         self._opened = threading.Condition(self._lock)
         self._opening = False
+        self._next = 0.0  # when another connection may be opened, by the monotonic clock
         self._idle: list[_Line] = []
         self._chosen: Door | None = None
         self._turn = 0
@@ -225,13 +226,17 @@ class Directory:
                 _close(line)
 
     def _idle_or_turn(self) -> _Line | None:
-        """Return an idle connection, or None to who may open one: the others wait for either."""
-        while not self._idle and self._opening:
-            self._opened.wait()
-        if self._idle:
-            return self._idle.pop()
-        self._opening = True
-        return None
+        """Return an idle connection, or None to who may open one: the others wait for either.
+
+        After one was opened no other is for as long as that took: short questions are answered by then.
+        """
+        while not self._idle:
+            left = self._next - time.monotonic()
+            if not self._opening and left <= 0:
+                self._opening = True
+                return None
+            self._opened.wait(None if self._opening else left)
+        return self._idle.pop()
 
     def _await_turn(self) -> None:
         while self._opening:
@@ -250,16 +255,25 @@ class Directory:
 
     def _open(self) -> _Line:
         """Open a connection for who has the turn: one at a time, so that two threads do not choose two controllers."""
+        began, took = time.monotonic(), 0.0
         try:
-            if self._chosen is not None:
-                with suppress(Unreachable):
-                    return self._enter(self._chosen)
-                self.forget(self._chosen.controller)
-            return self._choose()
+            line = self._enter_chosen() or self._choose()
+            took = time.monotonic() - began
+            return line
         finally:
             with self._lock:
+                self._next = time.monotonic() + took
                 self._opening = False
                 self._opened.notify_all()
+
+    def _enter_chosen(self) -> _Line | None:
+        """Return another connection to the controller that answers; None where none was chosen, or it does no more."""
+        if self._chosen is None:
+            return None
+        with suppress(Unreachable):
+            return self._enter(self._chosen)
+        self.forget(self._chosen.controller)
+        return None
 
     def _choose(self) -> _Line:
         failures: list[Unreachable] = []
