@@ -356,7 +356,7 @@ def test_over_a_connection_that_was_closed_nothing_is_sent_and_it_is_said_so(pki
     server = start(pki.issue(NAME).context())
     opened = directory(door(server, pki.ca))
     opened.search(Search("source", "rootdse"))
-    opened._idle[-1].connection.strategy.close()
+    opened._lines._idle[-1].connection.strategy.close()
     with pytest.raises(Unreachable) as raised:
         opened.modify_all(changes_of("a"))
     assert not raised.value.sent

@@ -133,7 +133,7 @@ def test_a_domain_that_was_down_at_first_is_declared_later(monkeypatch: pytest.M
     monkeypatch.delenv(KRB5_CONFIG, raising=False)
     monkeypatch.setattr(Names, "controllers", controllers)
     monkeypatch.setattr(Names, "addresses", lambda self, name: (f"10.0.0.{len(name)}",))
-    monkeypatch.setattr("reconciler.edge.directory.connect", refuse)
+    monkeypatch.setattr("reconciler.edge.ldap_lines.connect", refuse)
     secret = tmp_path / "secret"
     secret.write_text("x", encoding="ascii")
     secret.chmod(0o600)

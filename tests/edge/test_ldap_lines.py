@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from reconciler.core.errors import Unreachable
 from reconciler.core.query import Search
-from reconciler.edge import directory
+from reconciler.edge import directory, ldap_lines
 from reconciler.edge.accounts import Account
 from reconciler.edge.directory import Directory
 from reconciler.edge.ldap_connection import Door
@@ -37,8 +38,9 @@ class Controller:
         self.lines: list[Line] = []
         self.by: dict[str, Line] = {}
         self.changed = threading.Condition()
-        monkeypatch.setattr(directory, "connect", self.connect)
-        monkeypatch.setattr(directory, "search", self.search)
+        monkeypatch.setattr(ldap_lines, "connect", self.connect)
+        for module in (ldap_lines, directory):
+            monkeypatch.setattr(module, "search", self.search)
         self.directory = Directory("source", "source.lab", lambda: iter([Door("source", "dc", "127.0.0.1", None)]), self.account)  # fmt: skip
 
     def account(self) -> Any:
@@ -120,3 +122,22 @@ def test_a_line_of_ones_own_is_none_of_the_others(monkeypatch: pytest.MonkeyPatc
         controller.searching["b"].set_result(None)
         again.result(WAIT_S)
     assert controller.by["a"] is controller.by["b"] is controller.lines[0]
+
+
+def test_no_other_is_opened_for_as_long_as_the_last_one_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    controller = Controller(monkeypatch)
+    moments = iter(
+        [0, 0, 0, 1000]
+    )  # the first thread looks, begins, makes its line; and has taken a quarter of an hour
+    clock = SimpleNamespace(monotonic=lambda: next(moments, 1000))
+    monkeypatch.setattr(ldap_lines, "time", clock)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(controller.directory.search, Search("source", "a"))
+        controller.until(1, 0)
+        others = [pool.submit(controller.directory.search, Search("source", name)) for name in "bc"]
+        controller.opening[0].set_result(None)
+        for number in (1, 2, 3):
+            controller.until(1, number)
+            next(told for told in controller.searching.values() if not told.done()).set_result(None)
+        assert [one.result(WAIT_S) for one in (first, *others)] == [[], [], []]
+    assert len(controller.lines) == 1
