@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
@@ -18,19 +18,16 @@ from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, LogOn
 from reconciler.core.targets import Targets
 from reconciler.edge import files, logon
 from reconciler.edge.accounts import Account, Accounts, Vault
-from reconciler.edge.controllers import pdc_emulator, recorded_controllers
+from reconciler.edge.controllers import recorded_controllers
 from reconciler.edge.directory import Directory, OwnLine
-from reconciler.edge.kerberos import Realms
-from reconciler.edge.ldap_connection import Door
 from reconciler.edge.ldap_together import one_for_all, taken_apart
 from reconciler.edge.loggers import quiet_libraries
 from reconciler.edge.patience import TURN_S, longest_s, longest_together_s
-from reconciler.edge.resolve import Names
 from reconciler.edge.turns import turns
+from reconciler.edge.ways_in import WaysIn
 
 if TYPE_CHECKING:
     from reconciler.edge.fence import Fence
-    from reconciler.edge.psrp_connection import Gate
     from reconciler.edge.remote import Hosts
 
 T = TypeVar("T")
@@ -53,15 +50,12 @@ class LiveWorld:
     def __init__(self, targets: Targets, secrets: Vault, base: Path, fence: Fence | None = None) -> None:
         quiet_libraries()
         self._targets = targets
-        self._base = base
         self._fence = fence
         self._accounts = Accounts(targets, secrets)
-        self._realms = Realms()
-        self._names = {name: Names(domain.nameservers, name) for name, domain in targets.domains.items()}
+        self._ways = WaysIn(targets, base, self._accounts, self.ask)
         self._directories = {name: self._directory(name) for name in targets.domains}
         self._alone: dict[tuple[str, str], Directory] = {}  # by domain and the only controller that it leads to
         self._remote: Hosts | None = None
-        self._host_names: dict[str, str] = {}
         self._lock = threading.Lock()
         self._restarting = threading.Lock()
         self.waiting: Callable[[float], AbstractContextManager[None]] = lambda longest: nullcontext()
@@ -81,13 +75,9 @@ class LiveWorld:
         """
         self._fence = fence
         self._accounts.forget_generated()
-        with self._lock:
-            roles, self._host_names = self._host_names, {}
-        for names in self._names.values():
-            names.forget()
-        for host, before in roles.items():
+        for host, before in self._ways.forget().items():
             with suppress(WorldError):
-                if self._host_name(host) == before:
+                if self._ways.host_name(host) == before:
                     continue
             self._hosts.drop(host)
 
@@ -98,11 +88,11 @@ class LiveWorld:
                 self._remote.close()
         for directory in (*self._directories.values(), *self._alone.values()):
             directory.close()
-        self._realms.close()
+        self._ways.close()
 
     def forsake(self) -> None:
         """Clear up what this machine keeps for the connections, without a word to whoever they lead to."""
-        self._realms.close()
+        self._ways.close()
 
     def ask(self, query: Query) -> Rows:
         """Answer a query, as ``core.ports.World`` says.
@@ -176,7 +166,7 @@ class LiveWorld:
         declared = self._targets.domains[domain]
         found = [*declared.controllers, *recorded_controllers(self.ask, domain, declared.dns)]
         with suppress(Unreachable):  # the directory has answered; without DNS nothing is known less than it says
-            found += self._names[domain].controllers(declared.dns)
+            found += self._ways.controllers(domain)
         return tuple(dict.fromkeys(name.rstrip(".").lower() for name in found))
 
     def serving(self, domain: str) -> tuple[str, int]:
@@ -230,8 +220,8 @@ class LiveWorld:
     def _log_on(self, effect: LogOn) -> Rows:
         account = self._accounts.generated(effect.domain, effect.account, effect.password)
         if not logon.by_kerberos_possible():
-            return logon.by_bind(self._doors(effect.domain), account)
-        self._declare_realms()
+            return logon.by_bind(self._ways.doors(effect.domain), account)
+        self._ways.declare_realms()
         return logon.by_kerberos(account.principal(self._accounts.realms), account.password)
 
     def overtake(self) -> dict[str, WorldError]:
@@ -253,7 +243,7 @@ class LiveWorld:
 
         with self._lock:
             if self._remote is None:
-                self._remote = Hosts(self._targets, self._accounts, self._gate)
+                self._remote = Hosts(self._targets, self._accounts, self._ways.gate)
             return self._remote
 
     def _send(self, command: Command) -> Rows:
@@ -268,7 +258,7 @@ class LiveWorld:
         from reconciler.edge.restart import Ways, restart
 
         domain = self._targets.hosts[effect.host].domain
-        name = self._host_name(effect.host)
+        name = self._ways.host_name(effect.host)
 
         def drop() -> None:
             self._hosts.drop(effect.host)
@@ -276,7 +266,7 @@ class LiveWorld:
                 directory.forget()
 
         def serves() -> bool:
-            return self._directories[domain].serves(self._doors_of(domain, name))
+            return self._directories[domain].serves(self._ways.doors_of(domain, name))
 
         with self._restarting:  # never two at a time
             restart(Ways(self._send, drop, serves), effect)
@@ -295,87 +285,9 @@ class LiveWorld:
 
         def account() -> Account:
             if domain.auth == "kerberos":
-                self._declare_realms()
+                self._ways.declare_realms()
             return self._accounts.account(domain.credential)
 
-        return Directory(name, domain.dns, lambda: self._doors_of(name, only) if only else self._doors(name), account)
-
-    def _doors(self, name: str) -> Iterator[Door | Unreachable]:
-        domain = self._targets.domains[name]
-        for controller in domain.controllers or self._names[name].controllers(domain.dns):
-            yield from self._doors_of(name, controller.rstrip("."))
-
-    def _doors_of(self, name: str, controller: str) -> Iterator[Door | Unreachable]:
-        domain = self._targets.domains[name]
-        try:
-            addresses = self._names[name].addresses(controller)
-        except Unreachable as error:
-            yield error
-            return
-        for address in addresses:
-            yield Door(
-                domain=name,
-                controller=controller,
-                address=address,
-                ca=self._ca(name),
-                transport=domain.transport,
-                auth=domain.auth,
-                realms=self._accounts.realms,
-            )
-
-    def _gate(self, name: str) -> Gate:
-        from reconciler.edge.psrp_connection import Gate
-
-        host = self._targets.hosts[name]
-        if host.winrm.auth != "ntlm":
-            self._declare_realms()
-        dns_name = self._host_name(name)
-        return Gate(
-            host=name,
-            name=dns_name,
-            address=self._names[host.domain].addresses(dns_name)[0],
-            ca=self._ca(host.domain),
-            transport=host.winrm.transport,
-            auth=host.winrm.auth,
-            port=host.winrm.port,
-            configuration=host.winrm.configuration,
+        return Directory(
+            name, domain.dns, lambda: self._ways.doors_of(name, only) if only else self._ways.doors(name), account
         )
-
-    def _host_name(self, name: str) -> str:
-        """Return the DNS name of a host; a role is looked up once per run."""
-        host = self._targets.hosts[name]
-        if host.address is not None:
-            return host.address.rstrip(".")
-        with self._lock:
-            known = self._host_names.get(name)
-        if known is None:
-            known = pdc_emulator(self.ask, host.domain)
-            with self._lock:
-                self._host_names[name] = known
-        return known
-
-    def _ca(self, domain: str) -> Path | None:
-        ca = self._targets.domains[domain].ca
-        return None if ca is None else self._base / ca
-
-    def _declare_realms(self) -> None:
-        """Tell libkrb5 where the KDCs are of the domains whose controllers or nameservers the state file gives."""
-        ours = {
-            domain.dns.rstrip("."): name
-            for name, domain in self._targets.domains.items()
-            if domain.controllers or domain.nameservers
-        }
-        if not self._realms.know(ours):
-            self._realms.declare({dns: tuple(self._kdcs(name)) for dns, name in ours.items()})
-
-    def _kdcs(self, name: str) -> Iterator[str]:
-        domain, names = self._targets.domains[name], self._names[name]
-        try:
-            controllers = domain.controllers or names.controllers(domain.dns)
-        except Unreachable:
-            return  # the domain that is down says so itself when it is asked, and is looked for again at the next logon
-        for controller in controllers:
-            try:
-                yield from names.addresses(controller)
-            except Unreachable:
-                continue
