@@ -67,7 +67,14 @@ class Target:
         Args:
             key_at: Place of the key in ``Account.values``.
         """
-        return cls(key_at).turned((), accounts)
+        made = cls(key_at)
+        every = list(accounts)
+        made.by_history.add_all([(sid, account) for account in every for sid in account.history])
+        made.by_name.add_all([(folded(account.sam), account) for account in every])
+        if key_at is not None:
+            keyed = [(key_value(account, key_at), account) for account in every]
+            made.by_key.add_all([(value, account) for value, account in keyed if value is not None])
+        return made
 
     def turned(self, gone: Iterable[Account], fresh: Iterable[Account]) -> Target:
         """Take some out, exactly as they were taken up, and others up; return itself."""

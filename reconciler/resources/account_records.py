@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, Literal, NamedTuple
 
 from reconciler.core.errors import UnexpectedAnswer
@@ -122,8 +122,7 @@ def read(found: Rows, more: Sequence[str] = ()) -> Iterator[Account]:
         UnexpectedAnswer: A row has no SID or no name, or one that cannot be read.
     """
     reader = _Reader(tuple(name.lower() for name in more))
-    for chunk in Table.of(found).chunks():
-        yield from reader.accounts(chunk)
+    return chain.from_iterable(map(reader.accounts, Table.of(found).chunks()))
 
 
 class _Reader:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -25,6 +25,16 @@ class Several(Generic[K, V]):
         rest: list[V] = had if isinstance(had, list) else [had]
         if value not in rest:
             self._found[key] = sorted([*rest, value])  # type: ignore[type-var]  # they are tuples or bytes
+
+    def add_all(self, some: Sequence[tuple[K, V]]) -> None:
+        """Take up many; at once where no key comes twice, which is what nearly all do."""
+        if not self._found:
+            found: dict[K, V | list[V]] = dict(some)
+            if len(found) == len(some):
+                self._found = found
+                return
+        for key, value in some:
+            self.add(key, value)
 
     def drop(self, key: K, value: V) -> None:
         """Take one out, if it is there."""

@@ -15,6 +15,7 @@ from reconciler.core.query import Row, Rows
 from reconciler.core.table import Table
 from reconciler.resources import account_book
 from reconciler.resources.account_matching import match
+from reconciler.resources.account_standing import Stand
 from reconciler.resources.ad_accounts import Accounts
 from reconciler.resources.several import Several
 from tests.resources.directory import TARGET_DN, entry, head, rid
@@ -200,3 +201,29 @@ def test_an_index_of_several_is_a_dictionary_of_sets(steps: list[tuple[bool, str
             assert index.of(name) == found
             assert index.first(name) == (found[0] if found else None)
             assert (name in index) == bool(found)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.binary(max_size=1))),
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), st.binary(max_size=1))),
+)
+def test_many_taken_up_at_once_are_those_taken_up_one_by_one(
+    first: list[tuple[str, bytes]], then: list[tuple[str, bytes]]
+) -> None:
+    at_once: Several[str, bytes] = Several()
+    one_by_one: Several[str, bytes] = Several()
+    for some in (first, then):
+        at_once.add_all(some)
+        for key, value in some:
+            one_by_one.add(key, value)
+    assert {key: at_once.of(key) for key in at_once} == {key: one_by_one.of(key) for key in one_by_one}
+
+
+@settings(max_examples=300)
+@given(st.builds(Stand, *(st.just(None) for _ in range(2)), *(st.booleans() for _ in range(4)), st.sampled_from([(), ("cn",)]), st.sampled_from([(), ("mail",)]), st.booleans(), st.sampled_from(["", "disabled"])), st.booleans(), st.sampled_from(["", "why"]), st.sampled_from(["", "why"]))  # fmt: skip
+def test_complete_is_usable_and_as_declared(one: Stand, there: bool, conflict: str, skipped: str) -> None:
+    source = WANTED.parse(*all_answers(people(1, "source"), people(1, "target"))).facts["found"].stands[0].pair
+    one = one._replace(
+        pair=source._replace(target=source.target if there else None, conflict=conflict, skipped=skipped)
+    )
+    assert one.complete == (one.usable and not (one.names or one.attributes or one.source))
