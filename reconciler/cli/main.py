@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from reconciler import __version__
 from reconciler.core.errors import AuthenticationFailed, DesiredStateError, NeedsPerson, ReconcileError, Unreachable
@@ -59,6 +58,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _verb(arguments: Sequence[str]) -> int:
     """Run what a command line asks for. A parser is as slow to import as a thousand accounts are to check: a file alone needs none."""
+    from pathlib import Path
+
     match arguments:
         case ["validate", path] if not path.startswith("-"):
             from reconciler.cli.looking import check_file
