@@ -28,7 +28,7 @@ from samba.samdb import SamDB
 
 NEVER = -0x8000000000000000
 SERVICE_CLASSES = ("host", "HTTP", "WSMAN")
-BACKEND_BYTES = 1 << 30
+BACKEND_BYTES = 1 << 33  # of addresses; the file is as large as what is in it
 NT_EPOCH_SECONDS = 11644473600
 BYPASS_PASSWORD_HASH = "local_oid:1.3.6.1.4.1.7165.4.3.12:0"
 # Measured: three times as fast as adding without; one process fills a directory that nobody else has open.
