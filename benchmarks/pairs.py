@@ -15,8 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -43,15 +43,24 @@ ATTRIBUTES = {
 
 
 def main() -> None:
+    looks("slapd", two_domains, "--only-whole")
+
+
+def looks(server: str, domains: Callable[[int, int], AbstractContextManager[Path]], *more: str) -> None:
+    """Let `benchmarks/accounts.py` look at populations of each size, in a process of its own.
+
+    Args:
+        domains: Runs both domains, with so many accounts, in 127.0.x.0.
+    """
     options = argparse.ArgumentParser()
     options.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000])
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--network", type=int, default=79)
     given = options.parse_args()
     for pairs in given.pairs:
-        with two_domains(pairs, given.network) as state:
-            print(f"slapd, {pairs:,} pairs", flush=True)
-            command = [sys.executable, Path(__file__).with_name("accounts.py"), "--state", state, "--rounds", str(given.rounds), "--only-whole"]  # fmt: skip
+        with domains(pairs, given.network) as state:
+            print(f"{server}, {pairs:,} pairs", flush=True)
+            command = [sys.executable, Path(__file__).with_name("accounts.py"), "--state", state, "--rounds", str(given.rounds), *more]  # fmt: skip
             subprocess.run(command, check=True)
 
 

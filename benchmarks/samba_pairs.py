@@ -8,7 +8,6 @@ its own for its peak memory: whole looks beside dumps by ldapsearch, and looks w
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,23 +16,14 @@ from pathlib import Path
 
 import yaml
 from labs import lab_of_its_own
+from pairs import looks
 from watch import written
 
 HERE = Path(__file__).parent
 
 
 def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000])
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--network", type=int, default=79)
-    given = options.parse_args()
-    for pairs in given.pairs:
-        with two_domains(pairs, given.network) as state:
-            print(f"Samba, {pairs:,} pairs", flush=True)
-            subprocess.run(
-                [sys.executable, HERE / "accounts.py", "--state", state, "--rounds", str(given.rounds)], check=True
-            )
+    looks("Samba", two_domains)
 
 
 @contextmanager

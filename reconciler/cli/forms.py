@@ -72,7 +72,7 @@ def print_report(report: Report, form: Form) -> None:
     """Print a report; of JSON lines only what the listener has not written while it happened."""
     from reconciler.reports import summary
 
-    if form == "text" and report.verb in ("plan", "drift") and summary.quiet(report):
+    if form == "text" and summary.quiet(report):
         screen.line(summary.nothing_differs(report), "green")
     elif form == "text":
         from reconciler.reports.text import ApplyText, PlanText

@@ -218,12 +218,10 @@ class EntryRow(Mapping[str, object]):
 
     def __getitem__(self, name: str) -> object:
         """Return the DN, or the values of an attribute."""
-        if name == "dn":
-            return str(self._entry[0], "utf-8")
-        held = self._entry[self._columns[name]]
-        if held is None:
+        found = self.get(name)
+        if found is None:
             raise KeyError(name)
-        return values_of(held)
+        return found
 
     @overload
     def get(self, name: str) -> object: ...

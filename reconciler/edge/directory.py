@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import ldap3
@@ -13,7 +13,6 @@ from reconciler.core.errors import ReconcileError, Refused, Unreachable
 from reconciler.core.query import Rows, Search
 from reconciler.core.steps import AddEntry, AttributeChange, DeleteEntry, ModifyEntry
 from reconciler.edge import ldap_errors
-from reconciler.edge.accounts import Account
 from reconciler.edge.ldap_ber import Result
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.ldap_lines import Lines
@@ -41,23 +40,11 @@ class _Broken(Unreachable):
 
 
 class Directory:
-    """All reads and writes of one run go to the same controller, the first that answers, so that reads see writes.
+    """Safe to call from several threads: each call has a connection of its own, and all lead where reads see writes (``Lines``)."""
 
-    When it is lost the next one is taken. Safe to call from several threads: each call has a connection of its own.
-
-    Args:
-        name: Of the domain in the state file.
-        dns: Its DNS name, which every controller must serve.
-        doors: Returns the controllers in the order in which they are tried, or why one cannot be; called again when
-            one is lost.
-        account: Returns the credential, opened.
-    """
-
-    def __init__(
-        self, name: str, dns: str, doors: Callable[[], Iterator[Door | Unreachable]], account: Callable[[], Account]
-    ) -> None:
-        self._name = name
-        self._lines = Lines(name, dns, doors, account)
+    def __init__(self, lines: Lines) -> None:
+        self._name = lines.name
+        self._lines = lines
 
     def search(self, query: Search) -> Rows:
         """Answer a search; a connection that breaks is replaced once.
@@ -153,7 +140,7 @@ class Directory:
 
     def close(self) -> None:
         """Close every connection."""
-        self._lines.forget()
+        self.forget()
 
     def _search(self, query: Search) -> Rows:
         with self._lines.lend() as line:

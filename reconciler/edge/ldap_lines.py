@@ -52,7 +52,7 @@ class Lines:
     def __init__(
         self, name: str, dns: str, doors: Callable[[], Iterator[Door | Unreachable]], account: Callable[[], Account]
     ) -> None:
-        self._name = name
+        self.name = name
         self._dns = dns
         self._doors = doors
         self._account = account
@@ -84,7 +84,7 @@ class Lines:
             self._give_back(line)
             raise
         except BaseException:
-            _close(line)
+            _end(line.connection)
             raise
         self._give_back(line)
 
@@ -123,7 +123,7 @@ class Lines:
             if self._chosen is not None and controller in ("", self._chosen.controller):
                 self._chosen = None
         for line in gone:
-            _close(line)
+            _end(line.connection)
 
     def _take(self, fresh: bool) -> Line:
         while True:
@@ -137,7 +137,7 @@ class Lines:
                 line.contexts = self._contexts(line.connection, line.door)
                 return line
             except (LDAPException, OSError, ReconcileError):
-                _close(line)
+                _end(line.connection)
 
     def _idle_or_turn(self) -> Line | None:
         """Return an idle line, or None to who may open one; the others wait for either. The lock is held."""
@@ -157,18 +157,14 @@ class Lines:
                 self._idle.append(line)
                 self._changed.notify_all()
                 return
-        _close(line)
+        _end(line.connection)
 
     def _open(self) -> Line:
         """Open a line for who has the turn: one at a time, so that two threads do not choose two controllers."""
-        began, took = time.monotonic(), 0.0
         try:
-            line = self._enter_chosen() or self._choose()
-            took = time.monotonic() - began
-            return line
+            return self._enter_chosen() or self._choose()
         finally:
             with self._lock:
-                self._next = time.monotonic() + took
                 self._opening = False
                 self._changed.notify_all()
 
@@ -201,30 +197,35 @@ class Lines:
             raise failures[0]
         reasons = "\n".join(failure.what for failure in failures)
         raise Unreachable(
-            f"no controller of {self._dns} can be used", target=self._name, do=reasons or "list its `controllers`"
+            f"no controller of {self._dns} can be used", target=self.name, do=reasons or "list its `controllers`"
         )
 
     def _enter(self, door: Door) -> Line:
+        began = time.monotonic()
         connection = connect(door, self._account())
         try:
-            return Line(connection, door, self._contexts(connection, door), time.monotonic())
+            contexts = self._contexts(connection, door)
         except (LDAPException, OSError) as error:
             _end(connection)
-            raise ldap_errors.lost(self._name, door.controller, "rootDSE", error, sent=False) from error
+            raise ldap_errors.lost(self.name, door.controller, "rootDSE", error, sent=False) from error
         except BaseException:
             _end(connection)
             raise
+        opened = time.monotonic()
+        with self._lock:
+            self._next = opened + (opened - began)
+        return Line(connection, door, contexts, opened)
 
     def _contexts(self, connection: Connection, door: Door) -> NamingContexts:
         """Read the root DSE, and make sure that it is the domain that was asked for."""
-        asked = Search(self._name, "rootdse", attributes=("defaultNamingContext", "configurationNamingContext"))
+        asked = Search(self.name, "rootdse", attributes=("defaultNamingContext", "configurationNamingContext"))
         row = next(iter(search(connection, asked, "")), {})
         found = [_text(row.get(name)) for name in ("defaultnamingcontext", "configurationnamingcontext")]
         wanted = ",".join(f"DC={label}" for label in self._dns.rstrip(".").split("."))
         if not all(found) or Dn(found[0]) != wanted:
             raise UnexpectedAnswer(
                 f"{door.controller} serves '{found[0]}', which is not {self._dns}",
-                target=self._name,
+                target=self.name,
                 do="check `dns` and `controllers` of the domain",
             )
         return NamingContexts(default=found[0], configuration=found[1])
@@ -232,10 +233,6 @@ class Lines:
 
 def _text(values: object) -> str:
     return values[0].decode() if isinstance(values, tuple) and values and isinstance(values[0], bytes) else ""
-
-
-def _close(line: Line) -> None:
-    _end(line.connection)
 
 
 def _end(connection: Connection) -> None:

@@ -20,6 +20,7 @@ from reconciler.edge import files, logon
 from reconciler.edge.accounts import Account, Accounts, Vault
 from reconciler.edge.controllers import recorded_controllers
 from reconciler.edge.directory import Directory, OwnLine
+from reconciler.edge.ldap_lines import Lines
 from reconciler.edge.ldap_together import one_for_all, taken_apart
 from reconciler.edge.loggers import quiet_libraries
 from reconciler.edge.patience import TURN_S, longest_s, longest_together_s
@@ -289,5 +290,7 @@ class LiveWorld:
             return self._accounts.account(domain.credential)
 
         return Directory(
-            name, domain.dns, lambda: self._ways.doors_of(name, only) if only else self._ways.doors(name), account
+            Lines(
+                name, domain.dns, lambda: self._ways.doors_of(name, only) if only else self._ways.doors(name), account
+            )
         )

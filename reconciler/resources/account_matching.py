@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -67,23 +67,15 @@ class Target:
         Args:
             key_at: Place of the key in ``Account.values``.
         """
-        made = cls(key_at)
-        every = list(accounts)
-        made.by_history.add_all([(sid, account) for account in every for sid in account.history])
-        made.by_name.add_all([(folded(account.sam), account) for account in every])
-        if key_at is not None:
-            keyed = [(key_value(account, key_at), account) for account in every]
-            made.by_key.add_all([(value, account) for value, account in keyed if value is not None])
-        return made
+        return cls(key_at).turned((), accounts)
 
     def turned(self, gone: Iterable[Account], fresh: Iterable[Account]) -> Target:
         """Take some out, exactly as they were taken up, and others up; return itself."""
-        for account in gone:
-            for index, key in self._places(account):
+        for index, keyed in self._keyed(list(gone)):
+            for key, account in keyed:
                 index.drop(key, account)
-        for account in fresh:
-            for index, key in self._places(account):
-                index.add(key, account)
+        for index, keyed in self._keyed(list(fresh)):
+            index.add_all(keyed)
         return self
 
     def reached(self, source: Account, names: Iterable[str], value: bytes | None) -> Iterator[Account]:
@@ -102,15 +94,15 @@ class Target:
                 self._by_place.add(account.dn.casefold(), account)
         return place in self._by_place
 
-    def _places(self, account: Account) -> Iterator[tuple[Several[Any, Account], Hashable]]:
-        for sid in account.history:
-            yield self.by_history, sid
-        yield self.by_name, folded(account.sam)
+    def _keyed(self, some: Sequence[Account]) -> Iterator[tuple[Several[Any, Account], list[tuple[Any, Account]]]]:
+        """Yield each index, and what it finds these accounts by."""
+        yield self.by_history, [(sid, account) for account in some for sid in account.history]
+        yield self.by_name, [(folded(account.sam), account) for account in some]
         if self._by_place is not None:
-            yield self._by_place, account.dn.casefold()
-        value = key_value(account, self._key_at)
-        if value is not None:
-            yield self.by_key, value
+            yield self._by_place, [(account.dn.casefold(), account) for account in some]
+        if self._key_at is not None:
+            values = [(key_value(account, self._key_at), account) for account in some]
+            yield self.by_key, [(value, account) for value, account in values if value is not None]
 
 
 def folded(name: str) -> str:

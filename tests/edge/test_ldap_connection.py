@@ -23,6 +23,7 @@ from reconciler.core.steps import AttributeChange, DeleteEntry, ModifyEntry
 from reconciler.edge.accounts import Account
 from reconciler.edge.directory import Directory
 from reconciler.edge.ldap_connection import Door, connect
+from reconciler.edge.ldap_lines import Lines
 
 ADDRESS, NAME = "127.0.35.2", "dc1.source.lab"
 ACCOUNT = Account("source-admin", "Administrator@SOURCE.LAB", SecretStr("Pa:ss wörd"))
@@ -163,7 +164,7 @@ def door(
 
 
 def directory(*doors: Door | Unreachable) -> Directory:
-    return Directory("source", "source.lab", lambda: iter(doors), lambda: ACCOUNT)
+    return Directory(Lines("source", "source.lab", lambda: iter(doors), lambda: ACCOUNT))
 
 
 @pytest.mark.parametrize("transport", ["ldaps", "starttls"])
@@ -309,7 +310,7 @@ def test_all_reasons_are_given_when_no_controller_answers(pki: Any) -> None:
 
 def test_controller_of_another_domain_is_refused(pki: Any, start: Start) -> None:
     server = start(pki.issue(NAME).context())
-    opened = Directory("source", "other.lab", lambda: iter([door(server, pki.ca)]), lambda: ACCOUNT)
+    opened = Directory(Lines("source", "other.lab", lambda: iter([door(server, pki.ca)]), lambda: ACCOUNT))
     with pytest.raises(UnexpectedAnswer, match=r"is not other\.lab"):
         opened.search(Search("source", ""))
 

@@ -15,6 +15,7 @@ from reconciler.edge import directory, ldap_lines
 from reconciler.edge.accounts import Account
 from reconciler.edge.directory import Directory
 from reconciler.edge.ldap_connection import Door
+from reconciler.edge.ldap_lines import Lines
 
 WAIT_S = 30
 
@@ -41,7 +42,7 @@ class Controller:
         monkeypatch.setattr(ldap_lines, "connect", self.connect)
         for module in (ldap_lines, directory):
             monkeypatch.setattr(module, "search", self.search)
-        self.directory = Directory("source", "source.lab", lambda: iter([Door("source", "dc", "127.0.0.1", None)]), self.account)  # fmt: skip
+        self.directory = Directory(Lines("source", "source.lab", lambda: iter([Door("source", "dc", "127.0.0.1", None)]), self.account))  # fmt: skip
 
     def account(self) -> Any:
         return Account
@@ -126,9 +127,7 @@ def test_a_line_of_ones_own_is_none_of_the_others(monkeypatch: pytest.MonkeyPatc
 
 def test_no_other_is_opened_for_as_long_as_the_last_one_took(monkeypatch: pytest.MonkeyPatch) -> None:
     controller = Controller(monkeypatch)
-    moments = iter(
-        [0, 0, 0, 1000]
-    )  # the first thread looks, begins, makes its line; and has taken a quarter of an hour
+    moments = iter([0, 0])  # the first thread looks, and begins; its line takes a quarter of an hour
     clock = SimpleNamespace(monotonic=lambda: next(moments, 1000))
     monkeypatch.setattr(ldap_lines, "time", clock)
     with ThreadPoolExecutor() as pool:
