@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,10 +20,10 @@ from reconciler.core.resource import Key
 from reconciler.edge.journal_facts import FactCache
 from reconciler.edge.journal_schema import VERSION
 from reconciler.edge.journal_storage import (
-    BUSY_TIMEOUT_MS,
     check_epoch,
     claim,
     configure,
+    connect,
     empty,
     migrate,
     naming,
@@ -108,7 +107,7 @@ class JournalFile:
         try:
             with translated(path), naming(lock.took_over, path):
                 prepare_file(path)
-                connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
+                connection = connect(path)
                 known = facts is not None and facts.follow(connection, _identity(path))
                 configure(connection, path, known=known)
                 migrate(connection, path)
@@ -132,8 +131,7 @@ class JournalFile:
         with translated(path):
             if not path.exists():
                 return cls(path, empty(), None)
-            connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
-            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+            connection = connect(path)
             connection.execute("PRAGMA query_only=ON")
             if version_of(connection, path) < VERSION:
                 connection = upgraded_copy(connection, path)

@@ -21,13 +21,19 @@ TOOK_OVER = "took over"
 """The event in the history that says when the number of the writer went up."""
 
 
+def connect(path: Path) -> apsw.Connection:
+    """Open the file, which must exist; whoever else is in it, a backup or a reader after a crash, is waited for."""
+    connection = apsw.Connection(os.fspath(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    return connection
+
+
 def configure(connection: apsw.Connection, path: Path, *, known: bool = False) -> None:
     """Choose and verify what makes an acknowledged write durable, and check that the file is sound.
 
     Args:
         known: This process has checked it, and nobody has written to it since.
     """
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     connection.execute("PRAGMA trusted_schema=OFF")
     # Settings that lost no acknowledged row at any simulated power cut; SQLite may refuse one silently, so look.
     for name, wanted, means in (("journal_mode", "TRUNCATE", "truncate"), ("synchronous", "FULL", 2)):

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from reconciler.cli.main import main
@@ -19,6 +18,9 @@ from reconciler.edge.journal_file import JournalFile
 from reconciler.edge.webhook import SIGNATURE
 from tests.cli.service import written
 from tests.receiver import Receiving, receiving
+from tests.time_passes import changed
+
+JOURNAL = Path(".reconcile", "watched.db")
 
 SECRET = {"file": "hook.key"}
 
@@ -35,12 +37,12 @@ def closed_port(tmp_path: Path) -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
     assert main(["apply", str(written(tmp_path, port=port))]) == 10
-    changed(tmp_path, "UPDATE drifts SET first_seen = '2026-01-01T00:00:00+00:00'")
+    changed(tmp_path / JOURNAL, "UPDATE drifts SET first_seen = '2026-01-01T00:00:00+00:00'")
     return port
 
 
 def journal(directory: Path) -> JournalFile:
-    return JournalFile.read_only(directory / ".reconcile" / "watched.db")
+    return JournalFile.read_only(directory / JOURNAL)
 
 
 def waiting(directory: Path) -> list[Any]:
@@ -49,14 +51,7 @@ def waiting(directory: Path) -> list[Any]:
 
 def an_hour_passes(directory: Path) -> None:
     """Make what was put off due."""
-    changed(directory, "UPDATE facts SET value = json_set(value, '$.due', '2026-01-01T00:00:00+00:00') WHERE key LIKE 'outbox/%' AND value != '{}'")  # fmt: skip
-
-
-def changed(directory: Path, sql: str) -> None:
-    """Let time pass in the journal."""
-    connection = apsw.Connection(str(directory / ".reconcile" / "watched.db"))
-    connection.execute(sql)
-    connection.close()
+    changed(directory / JOURNAL, "UPDATE facts SET value = json_set(value, '$.due', '2026-01-01T00:00:00+00:00') WHERE key LIKE 'outbox/%' AND value != '{}'")  # fmt: skip
 
 
 def apply(directory: Path, url: str, port: int, **fields: Any) -> int:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import apsw
 import pytest
 import yaml
 
 from tests.e2e.lab import PROGRAM, Lab
 from tests.e2e.windows import LSA
+from tests.time_passes import changed
 
 pytestmark = pytest.mark.lab
 
@@ -36,12 +36,13 @@ def written(lab: Lab, phase: str) -> Path:
 def hours_pass(lab: Lab, hours: int) -> None:
     """Make what was written down so much older: the same as if the time had passed, for who only looks."""
     (journal,) = lab.directory.rglob("watched.db")
-    connection = apsw.Connection(str(journal))
-    for column in ("changed_at", "wanted_until"):
-        connection.execute(
+    changed(
+        journal,
+        *(
             f"UPDATE obligations SET {column} = strftime('%Y-%m-%dT%H:%M:%S+00:00', {column}, '-{hours} hours')"
-        )
-    connection.close()
+            for column in ("changed_at", "wanted_until")
+        ),
+    )
 
 
 def value(lab: Lab) -> tuple[str, str] | None:
