@@ -8,7 +8,7 @@ together. What touches too much costs a little.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -38,17 +38,17 @@ class Turn(Struct, frozen=True):
 class Book:
     """How each account of a population stands, by what it rests on."""
 
-    def __init__(self, stands: Sequence[Stand], rules: Rules) -> None:
+    def __init__(self, stands: Sequence[Stand], unfinished: Iterable[Stand], rules: Rules) -> None:
         self._stands = list(stands)  # in the order of their names
         self._latest: tuple[Stand, ...] | None = None
         self._rules = rules
-        self._by_sid: dict[bytes, Stand] = {}
-        self._unfinished: dict[bytes, Stand] = {}
+        self._by_sid = {one.pair.source.sid: one for one in stands}
+        self._unfinished = {one.pair.source.sid: one for one in unfinished}
         self._by_name: Several[str, bytes] = Several()
         self._by_key: Several[bytes, bytes] = Several()
         self._by_place: Several[str, bytes] = Several()
-        for one in stands:
-            self._index(one)
+        for index, keyed in self._keyed(stands):
+            index.add_all(keyed)
 
     @property
     def unfinished(self) -> tuple[Stand, ...]:
@@ -123,20 +123,25 @@ class Book:
         value = key_value(account, self._rules.key_at)
         return found.union(self._by_key.of(value)) if value is not None else found
 
-    def _called(self, pair: Pair) -> set[str]:
+    def _called(self, pair: Pair) -> Iterable[str]:
         """Return the names, folded, that an account is looked for by: as it will be called, and as it would be without a prefix."""
-        sam = pair.names.sam
-        return {folded(sam), folded(sam.removeprefix(self._rules.naming.rename.prefix))}
+        sam, prefix = pair.names.sam, self._rules.naming.rename.prefix
+        return {folded(sam), folded(sam.removeprefix(prefix))} if prefix else (folded(sam),)
 
-    def _places(self, pair: Pair) -> set[str]:
+    def _places(self, pair: Pair) -> Iterable[str]:
         """Return where an account would stand that is still missing: as it would be called, and as it will be."""
         if pair.target is not None or pair.conflict or pair.skipped:
-            return set()
+            return ()
         return {pair.names.place, self._rules.naming.of(pair.source).place}
 
     def _take(self, one: Stand) -> None:
+        sid = one.pair.source.sid
         self._stands.insert(bisect_left(self._stands, _in_order(one), key=_in_order), one)
-        self._index(one)
+        self._by_sid[sid] = one
+        if not one.settled:
+            self._unfinished[sid] = one
+        for index, keyed in self._keyed([one]):
+            index.add_all(keyed)
 
     def _drop(self, sid: bytes) -> None:
         one = self._by_sid.get(sid)
@@ -145,25 +150,18 @@ class Book:
         del self._stands[bisect_left(self._stands, _in_order(one), key=_in_order)]
         del self._by_sid[sid]
         self._unfinished.pop(sid, None)
-        for index, key in self._keys(one.pair):
-            index.drop(key, sid)
+        for index, keyed in self._keyed([one]):
+            for key, _ in keyed:
+                index.drop(key, sid)
 
-    def _index(self, one: Stand) -> None:
-        sid = one.pair.source.sid
-        self._by_sid[sid] = one
-        if not one.settled:
-            self._unfinished[sid] = one
-        for index, key in self._keys(one.pair):
-            index.add(key, sid)
-
-    def _keys(self, pair: Pair) -> Iterator[tuple[Several[Any, bytes], Hashable]]:
-        for name in self._called(pair):
-            yield self._by_name, name
-        for place in self._places(pair):
-            yield self._by_place, place
-        value = key_value(pair.source, self._rules.key_at)
-        if value is not None:
-            yield self._by_key, value
+    def _keyed(self, some: Sequence[Stand]) -> Iterator[tuple[Several[Any, bytes], list[tuple[Any, bytes]]]]:
+        """Yield each index, and what it finds these accounts by."""
+        named = [(one.pair.source.sid, one.pair) for one in some]
+        yield self._by_name, [(name, sid) for sid, pair in named for name in self._called(pair)]
+        yield self._by_place, [(place, sid) for sid, pair in named for place in self._places(pair)]
+        if (key_at := self._rules.key_at) is not None:
+            values = [(key_value(pair.source, key_at), sid) for sid, pair in named]
+            yield self._by_key, [(value, sid) for value, sid in values if value is not None]
 
 
 def _in_order(one: Stand) -> tuple[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -31,6 +32,9 @@ class Pair(NamedTuple):
     has_history: bool = False
     conflict: str = ""
     skipped: str = ""
+
+
+_PAIR: Callable[[Iterable[Any]], Pair] = partial(tuple.__new__, Pair)
 
 
 class Rules(Struct, frozen=True):
@@ -125,14 +129,20 @@ def in_order(account: Account) -> tuple[str, bytes]:
 def match(sources: Sequence[Account], target: Target, rules: Rules) -> tuple[Pair, ...]:
     """Pair accounts, ordered by name."""
     ordered = sorted(sources, key=in_order)
-    names = [rules.naming.of(account) for account in ordered]
+    names = rules.naming.of_all(ordered)
     renamed = any(one.sam != account.sam for one, account in zip(names, ordered, strict=True))
     sharing = Counter(folded(one.sam) for one in names) if renamed else Counter[str]()
     inside = _inside(rules.naming)
+    known = target.by_history.only([account.sid for account in ordered])
+    called = target.by_name.only([one.sam.casefold() for one in names])
+    by_name = rules.key_at is None
     found = [
-        _pair(account, called, target, rules, sharing, inside)
-        for account, called in zip(ordered, names, strict=True)
-    ]  # fmt: skip
+        # Nearly all of those that were migrated: the old SID and the name say the same.
+        _PAIR((source, names_of, one, True, "", ""))
+        if one is other and one is not None and by_name
+        else _pair(source, names_of, target, rules, sharing, inside)
+        for source, names_of, one, other in zip(ordered, names, known, called, strict=True)
+    ]
     return _apart(_claimed_once(found), target)
 
 

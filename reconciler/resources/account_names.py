@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
@@ -22,6 +24,7 @@ from reconciler.resources.population import Listed, Of, Placement, Rename, Selec
 
 _ILLEGAL = re.compile(r'["*+,/:;<=>?\[\\\]|]')
 SAM_LENGTH = 20  # of users; MS-ADA3 sAMAccountName
+_NEVER = TRUST_ACCOUNT | CONTROLLER | READ_ONLY_CONTROLLER
 KINDS: Mapping[Of, Kind] = {"users": "user", "groups": "group", "computers": "computer"}
 
 
@@ -32,6 +35,12 @@ def sanitised(name: str) -> str:
     """
     cleaned = _ILLEGAL.sub("_", name) if _ILLEGAL.search(name) else name
     return f"{cleaned[:-1]}_" if cleaned.endswith(".") else cleaned
+
+
+def _all_clean(names: Sequence[str]) -> bool:
+    """Whether ``sanitised`` changes none of them; in doubt not."""
+    whole = "\n".join([*names, ""])
+    return ".\n" not in whole and not _ILLEGAL.search(whole)
 
 
 class Names(NamedTuple):
@@ -60,6 +69,9 @@ class Names(NamedTuple):
         return f"{self.rdn},{self.into}".casefold()
 
 
+_NAMES: Callable[[Iterable[Any]], Names] = partial(tuple.__new__, Names)
+
+
 class Naming(Struct, frozen=True):
     """How the accounts of a population are called and where they go."""
 
@@ -77,6 +89,14 @@ class Naming(Struct, frozen=True):
             upn = f"{account.upn.partition('@')[0] or sam}@{self.rename.upn_suffix}"
         into = self._placed(account.dn) if self.placed else self.into
         return Names(sam, upn, (said.rdn if said else "") or account.spelled, into)
+
+    def of_all(self, accounts: Sequence[Account]) -> list[Names]:
+        """Return the names for many; at once where nothing but the container is said of any, and no name has to be cleaned."""
+        sams = [account.sam for account in accounts]
+        if self.listed or self.placed or self.rename.upn_suffix or not _all_clean(sams):
+            return [self.of(account) for account in accounts]
+        spelled = (account.spelled for account in accounts)
+        return list(map(_NAMES, zip(sams, repeat(""), spelled, repeat(self.into))))  # two go on for ever
 
     def _said(self, account: Account) -> Listed | None:
         return self.listed.get(account.sam.casefold()) or self.listed.get(account.name.casefold())
@@ -118,6 +138,8 @@ def unfit(account: Account, of: Of) -> str:
 
     Sources: MS-SAMR 2.2.1.14 (RIDs), MS-ADTS 2.2.16 (userAccountControl), the table of ADMT's limits (KB4089459).
     """
+    if account.kind == KINDS[of] and of != "groups" and not (account.control & _NEVER or account.built_in):
+        return ""  # nearly all
     if account.control & TRUST_ACCOUNT:
         return "account of a trust"
     if account.built_in:

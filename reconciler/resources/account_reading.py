@@ -88,7 +88,7 @@ def found_again(before: Found, old: Answers, answers: Answers, declared: Declare
         return before
     if before.book is not None and not before.book.is_of(before.stands):
         return None  # it went on with another look
-    book = before.book or Book(before.stands, declared.rules)
+    book = before.book or Book(before.stands, before.unfinished, declared.rules)
     elsewhere = [one for rows in others for one in read(rows, declared.more)]
     moved = Turn(lost, _ours(won, lost, book, answers, declared), elsewhere, _sids(noted, declared.domain))
     facts = facts_in(answers.facts)

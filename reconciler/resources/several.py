@@ -57,6 +57,11 @@ class Several(Generic[K, V]):
             return ()
         return tuple(had) if isinstance(had, list) else (had,)
 
+    def only(self, keys: Sequence[K]) -> list[V | None]:
+        """Return the value of each key that has one and no other."""
+        found = list(map(self._found.get, keys))
+        return [None if type(had) is list else had for had in found]  # type: ignore[misc]
+
     def values(self) -> Iterator[V]:
         """Yield every value of every key."""
         for had in self._found.values():
