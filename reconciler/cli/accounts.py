@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
+from reconciler.cli.options import StatePath
 from reconciler.cli.reminding import remind
 from reconciler.cli.running import connected
 from reconciler.core.exit_codes import ExitCode, worst
@@ -16,7 +16,6 @@ from reconciler.core.exit_codes import ExitCode, worst
 if TYPE_CHECKING:
     from reconciler.core.report import Report
 
-StatePath = Annotated[Path, Parameter(help="The state file.")]
 Form = Annotated[
     Literal["text", "json", "csv"], Parameter(name="--output", help="text for people; json and csv for programs.")
 ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from msgspec.structs import replace
@@ -11,6 +10,7 @@ from msgspec.structs import replace
 from reconciler.cli import output as screen
 from reconciler.cli.fencing import lift, overtake
 from reconciler.cli.loading import load
+from reconciler.cli.options import Output, StatePath
 from reconciler.cli.pausing import refuse_while_paused
 from reconciler.cli.reminding import remind
 from reconciler.cli.running import INTERRUPTED, connected, remember_targets
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from reconciler.engine.run import Result, Tools
     from reconciler.reports.canary import Flight
     from reconciler.resources.ad_canary import Canary
-
-StatePath = Annotated[Path, Parameter(help="The state file.")]
-Output = Annotated[Literal["text", "json"], Parameter(name="--output", help="text for people, json for programs.")]
 
 
 def canary(

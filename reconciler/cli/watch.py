@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from reconciler.cli import output as screen
 from reconciler.cli.loading import load
-from reconciler.cli.options import Log, MetricsFile
+from reconciler.cli.options import Log, MetricsFile, StatePath
 from reconciler.cli.running import apply_once, listening, show
 from reconciler.cli.serve import Publisher, Serving, serving
 from reconciler.cli.service import Options, serve
@@ -36,7 +36,7 @@ CYCLES = (100_000, 20, 100)  # it may go on for weeks, and what it leaves behind
 
 
 def watch(
-    state: Annotated[Path, Parameter(help="The state file.")],
+    state: StatePath,
     *,
     every: Annotated[str, Parameter(help="Look at everything at least so often, such as 5m.")] = "5m",
     hosts_every: Annotated[
