@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from reconciler.core.errors import UnexpectedAnswer
 from reconciler.core.query import Row, Rows
+from reconciler.core.table import EntryRow
 from reconciler.core.values import Guid, Sid
 
 
@@ -125,18 +126,26 @@ def where(row: Row) -> str:
 
 
 def _values(row: Row, name: str) -> tuple[object, ...]:
-    value = row.get(name)
-    if value is None:
-        wanted = name.casefold()
-        value = row.get(wanted)  # as a directory's names are
-    if value is None:
-        key = next((key for key in row if key.casefold() == wanted), None)  # values are not looked at: that may cost
-        value = None if key is None else row[key]
+    value = row.get(name.lower()) if isinstance(row, EntryRow) else _spelled_any_way(row, name)
     if value is None:
         return ()
     if isinstance(value, tuple | list):
         return tuple(value)
     return (value,)
+
+
+def _spelled_any_way(row: Row, name: str) -> object:
+    """Return what a row has under a name, as a host may spell it."""
+    value = row.get(name)
+    if value is None:
+        wanted = name.casefold()
+        value = row.get(wanted)
+        if value is None:
+            key = next(
+                (key for key in row if key.casefold() == wanted), None
+            )  # values are not looked at: that may cost
+            value = None if key is None else row[key]
+    return value
 
 
 def _single(row: Row, name: str) -> object:
