@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from reconciler.resources.account_matching import Pair, Rules, Target, folded, in_order, key_value, match
+from reconciler.resources.account_matching import Pair, Rules, Target, all_folded, folded, in_order, key_value, match
 from reconciler.resources.account_records import Account
 from reconciler.resources.account_standing import Stand
 from reconciler.resources.several import Several
@@ -42,13 +42,12 @@ class Book:
         self._stands = list(stands)  # in the order of their names
         self._latest: tuple[Stand, ...] | None = None
         self._rules = rules
-        self._by_sid = {one.pair.source.sid: one for one in stands}
+        self._by_sid: dict[bytes, Stand] = {}
         self._unfinished = {one.pair.source.sid: one for one in unfinished}
         self._by_name: Several[str, bytes] = Several()
         self._by_key: Several[bytes, bytes] = Several()
         self._by_place: Several[str, bytes] = Several()
-        for index, keyed in self._keyed(stands):
-            index.add_all(keyed)
+        self._take_up(stands)
 
     @property
     def unfinished(self) -> tuple[Stand, ...]:
@@ -123,25 +122,29 @@ class Book:
         value = key_value(account, self._rules.key_at)
         return found.union(self._by_key.of(value)) if value is not None else found
 
-    def _called(self, pair: Pair) -> Iterable[str]:
+    def _called(self, pair: Pair) -> set[str]:
         """Return the names, folded, that an account is looked for by: as it will be called, and as it would be without a prefix."""
-        sam, prefix = pair.names.sam, self._rules.naming.rename.prefix
-        return {folded(sam), folded(sam.removeprefix(prefix))} if prefix else (folded(sam),)
+        sam = pair.names.sam
+        return {folded(sam), folded(sam.removeprefix(self._rules.naming.rename.prefix))}
 
-    def _places(self, pair: Pair) -> Iterable[str]:
+    def _places(self, pair: Pair) -> set[str]:
         """Return where an account would stand that is still missing: as it would be called, and as it will be."""
         if pair.target is not None or pair.conflict or pair.skipped:
-            return ()
+            return set()
         return {pair.names.place, self._rules.naming.of(pair.source).place}
 
     def _take(self, one: Stand) -> None:
-        sid = one.pair.source.sid
         self._stands.insert(bisect_left(self._stands, _in_order(one), key=_in_order), one)
-        self._by_sid[sid] = one
         if not one.settled:
-            self._unfinished[sid] = one
-        for index, keyed in self._keyed([one]):
-            index.add_all(keyed)
+            self._unfinished[one.pair.source.sid] = one
+        self._take_up([one])
+
+    def _take_up(self, some: Sequence[Stand]) -> None:
+        """Take stands up into every index."""
+        pairs = [one.pair for one in some]
+        self._by_sid.update(zip([pair.source.sid for pair in pairs], some, strict=True))
+        for index, keys, sids in self._keyed(pairs):
+            index.add_all(keys, sids)
 
     def _drop(self, sid: bytes) -> None:
         one = self._by_sid.get(sid)
@@ -150,18 +153,23 @@ class Book:
         del self._stands[bisect_left(self._stands, _in_order(one), key=_in_order)]
         del self._by_sid[sid]
         self._unfinished.pop(sid, None)
-        for index, keyed in self._keyed([one]):
-            for key, _ in keyed:
-                index.drop(key, sid)
+        for index, keys, sids in self._keyed([one.pair]):
+            index.drop_all(keys, sids)
 
-    def _keyed(self, some: Sequence[Stand]) -> Iterator[tuple[Several[Any, bytes], list[tuple[Any, bytes]]]]:
-        """Yield each index, and what it finds these accounts by."""
-        named = [(one.pair.source.sid, one.pair) for one in some]
-        yield self._by_name, [(name, sid) for sid, pair in named for name in self._called(pair)]
-        yield self._by_place, [(place, sid) for sid, pair in named for place in self._places(pair)]
+    def _keyed(self, pairs: Sequence[Pair]) -> Iterator[tuple[Several[Any, bytes], list[Any], list[bytes]]]:
+        """Yield each index, the keys by which it finds these accounts of the source, and the SID for each key."""
+        sids = [pair.source.sid for pair in pairs]
+        sams = [pair.names.sam for pair in pairs]
+        yield self._by_name, all_folded(sams), sids
+        if prefix := self._rules.naming.rename.prefix:
+            yield self._by_name, all_folded([sam.removeprefix(prefix) for sam in sams]), sids
+        missing = [pair for pair in pairs if pair.target is None]
+        places = [(place, pair.source.sid) for pair in missing for place in self._places(pair)]
+        yield self._by_place, [place for place, _ in places], [sid for _, sid in places]
         if (key_at := self._rules.key_at) is not None:
-            values = [(key_value(pair.source, key_at), sid) for sid, pair in named]
-            yield self._by_key, [(value, sid) for value, sid in values if value is not None]
+            values = [(key_value(pair.source, key_at), sid) for pair, sid in zip(pairs, sids, strict=True)]
+            known = [(value, sid) for value, sid in values if value is not None]
+            yield self._by_key, [value for value, _ in known], [sid for _, sid in known]
 
 
 def _in_order(one: Stand) -> tuple[str, bytes]:

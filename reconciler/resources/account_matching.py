@@ -75,11 +75,10 @@ class Target:
 
     def turned(self, gone: Iterable[Account], fresh: Iterable[Account]) -> Target:
         """Take some out, exactly as they were taken up, and others up; return itself."""
-        for index, keyed in self._keyed(list(gone)):
-            for key, account in keyed:
-                index.drop(key, account)
-        for index, keyed in self._keyed(list(fresh)):
-            index.add_all(keyed)
+        for index, keys, accounts in self._keyed(list(gone)):
+            index.drop_all(keys, accounts)
+        for index, keys, accounts in self._keyed(list(fresh)):
+            index.add_all(keys, accounts)
         return self
 
     def reached(self, source: Account, names: Iterable[str], value: bytes | None) -> Iterator[Account]:
@@ -98,21 +97,29 @@ class Target:
                 self._by_place.add(account.dn.casefold(), account)
         return place in self._by_place
 
-    def _keyed(self, some: Sequence[Account]) -> Iterator[tuple[Several[Any, Account], list[tuple[Any, Account]]]]:
-        """Yield each index, and what it finds these accounts by."""
-        yield self.by_history, [(sid, account) for account in some for sid in account.history]
-        yield self.by_name, [(folded(account.sam), account) for account in some]
+    def _keyed(self, some: list[Account]) -> Iterator[tuple[Several[Any, Account], list[Any], list[Account]]]:
+        """Yield each index, the keys by which it finds these accounts, and the account of each key."""
+        past = [account for account in some if account.history]
+        sids = [sid for account in past for sid in account.history]
+        yield self.by_history, sids, [account for account in past for _ in account.history]
+        yield self.by_name, all_folded([account.sam for account in some]), some
         if self._by_place is not None:
-            yield self._by_place, [(account.dn.casefold(), account) for account in some]
-        if self._key_at is not None:
-            values = [(key_value(account, self._key_at), account) for account in some]
-            yield self.by_key, [(value, account) for value, account in values if value is not None]
+            yield self._by_place, [account.dn.casefold() for account in some], some
+        if (key_at := self._key_at) is not None:
+            values = [key_value(account, key_at) for account in some]
+            known = [account for account, value in zip(some, values, strict=True) if value is not None]
+            yield self.by_key, [value for value in values if value is not None], known
 
 
 def folded(name: str) -> str:
     """Return a name folded, and the same text where it is: a hundred thousand are kept."""
     low = name.casefold()
     return name if low == name else low
+
+
+def all_folded(names: Sequence[str]) -> list[str]:
+    """Return names as ``folded`` does."""
+    return [name if name == low else low for name, low in zip(names, map(str.casefold, names), strict=True)]
 
 
 def key_value(account: Account, key_at: int | None) -> bytes | None:

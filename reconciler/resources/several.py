@@ -26,14 +26,14 @@ class Several(Generic[K, V]):
         if value not in rest:
             self._found[key] = sorted([*rest, value])  # type: ignore[type-var]  # they are tuples or bytes
 
-    def add_all(self, some: Sequence[tuple[K, V]]) -> None:
-        """Take up many; at once where no key comes twice, which is what nearly all do."""
+    def add_all(self, keys: Sequence[K], values: Sequence[V]) -> None:
+        """Take up a value for each key; at once where no key comes twice, which is what nearly all do."""
         if not self._found:
-            found: dict[K, V | list[V]] = dict(some)
-            if len(found) == len(some):
+            found: dict[K, V | list[V]] = dict(zip(keys, values, strict=True))
+            if len(found) == len(keys):
                 self._found = found
                 return
-        for key, value in some:
+        for key, value in zip(keys, values, strict=True):
             self.add(key, value)
 
     def drop(self, key: K, value: V) -> None:
@@ -44,6 +44,11 @@ class Several(Generic[K, V]):
             self._found[key] = rest if len(rest) > 1 else rest[0]
         elif had == value:
             del self._found[key]
+
+    def drop_all(self, keys: Sequence[K], values: Sequence[V]) -> None:
+        """Take out a value of each key, those that are there."""
+        for key, value in zip(keys, values, strict=True):
+            self.drop(key, value)
 
     def first(self, key: K) -> V | None:
         """Return the value of a key, or the first of several."""

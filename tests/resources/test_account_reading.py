@@ -213,7 +213,7 @@ def test_many_taken_up_at_once_are_those_taken_up_one_by_one(
     at_once: Several[str, bytes] = Several()
     one_by_one: Several[str, bytes] = Several()
     for some in (first, then):
-        at_once.add_all(some)
+        at_once.add_all([key for key, _ in some], [value for _, value in some])
         for key, value in some:
             one_by_one.add(key, value)
     assert {key: at_once.of(key) for key in at_once} == {key: one_by_one.of(key) for key in one_by_one}

@@ -107,5 +107,5 @@ def test_an_account_can_be_migrated_where_nothing_speaks_against_it(
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.binary(max_size=1))), st.lists(st.sampled_from("abcdef")))
 def test_the_only_value_of_each_key(some: list[tuple[str, bytes]], keys: list[str]) -> None:
     index: Several[str, bytes] = Several()
-    index.add_all(some)
+    index.add_all([key for key, _ in some], [value for _, value in some])
     assert index.only(keys) == [index.first(key) if len(index.of(key)) == 1 else None for key in keys]
