@@ -63,6 +63,10 @@ class Names(NamedTuple):
         """The first part of the DN, escaped."""
         return self.called if isinstance(self.called, str) else first_of(self.called.decode())
 
+    def keep_rdn_of(self, account: Account) -> bool:
+        """Whether the first part of the DN is that of an account."""
+        return self.called is account.spelled or self.rdn == account.rdn
+
     @property
     def place(self) -> str:
         """The DN that it would get, folded."""

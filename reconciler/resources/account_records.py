@@ -66,7 +66,7 @@ class Account(NamedTuple):
     @property
     def name(self) -> str:
         """The unescaped value of that."""
-        return Dn(self.rdn).name if "\\" in self.rdn else self.rdn.partition("=")[2]
+        return value_of(self.rdn)
 
     @property
     def rid(self) -> int:
@@ -86,6 +86,11 @@ class Account(NamedTuple):
     def sid_text(self) -> str:
         """The SID as people write it."""
         return f"{_domain_text(self.sid[:-4])}-{self.rid}"
+
+
+def value_of(rdn: str) -> str:
+    """Return the unescaped value of the first component of a DN."""
+    return Dn(rdn).name if "\\" in rdn else rdn.partition("=")[2]
 
 
 def first_of(dn: str) -> str:

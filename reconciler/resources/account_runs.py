@@ -13,7 +13,7 @@ from reconciler.core.steps import Note
 from reconciler.resources import admt_log
 from reconciler.resources.account_matching import Pair
 from reconciler.resources.account_names import sanitised
-from reconciler.resources.account_records import Account
+from reconciler.resources.account_records import Account, value_of
 from reconciler.resources.facts import ACCOUNTS
 
 Standing = Literal["copied", "random", "attempted", "generated", "unknown"]
@@ -162,8 +162,11 @@ def _values(facts: Rows) -> list[Mapping[str, Any]]:
 
 def names_of(pair: Pair) -> list[str]:
     """Return every name that a log may give an account."""
-    source, target = pair.source, pair.target
-    names = {source.sam, sanitised(source.sam), source.rdn, source.name, pair.names.sam, pair.names.rdn}
+    source, target, called = pair.source, pair.target, pair.names
+    rdn = source.rdn
+    names = {source.sam, sanitised(source.sam), rdn, value_of(rdn), called.sam}
+    if not called.keep_rdn_of(source):
+        names.add(called.rdn)
     return sorted(names | ({target.sam, target.rdn, target.name} if target else set()))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 from collections.abc import Sequence
 from typing import Literal
 
@@ -164,13 +163,15 @@ def include_lines(pairs: Sequence[Pair], *, existing: bool) -> tuple[str, ...]:
             rows.append((pair.source.sam, target.rdn, target.sam, target.upn))
         else:
             rows.append((pair.source.sam, names.rdn, names.sam, names.upn))
-    return tuple(map(_csv_line, rows))
+    lines = _Lines()
+    csv.writer(lines, lineterminator="").writerows(rows)
+    return tuple(lines)
 
 
 def _keeps_its_names(pair: Pair) -> bool:
     """Whether ADMT gives an account the names that it shall have when it is told nothing."""
     source, names = pair.source, pair.names
-    return names.sam == sanitised(source.sam) and names.rdn == source.rdn and not names.upn
+    return not names.upn and names.sam == sanitised(source.sam) and names.keep_rdn_of(source)
 
 
 def canonical_tail(container: Dn) -> str:
@@ -194,10 +195,12 @@ def removed_by(step: Step) -> str | None:
     return str(dict(effect.parameters)["LiteralPath"])
 
 
-def _csv_line(cells: Sequence[str]) -> str:
-    out = io.StringIO(newline="")
-    csv.writer(out, lineterminator="").writerow(cells)
-    return out.getvalue()
+class _Lines(list[str]):
+    """What a CSV writer writes, which is a line each time."""
+
+    def write(self, line: str) -> None:
+        """Take one."""
+        self.append(line)
 
 
 def _write(host: str, path: str, lines: tuple[str, ...]) -> Command:

@@ -60,6 +60,9 @@ def test_many_are_called_as_each_is_called(how: str, accounts: list[Account]) ->
     found = naming.of_all(accounts)
     assert found == [naming.of(one) for one in accounts]
     assert all(type(one) is Names for one in found)
+    assert [one.keep_rdn_of(account) for one, account in zip(found, accounts, strict=True)] == [
+        one.rdn == account.rdn for one, account in zip(found, accounts, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("how", NAMINGS)
