@@ -90,7 +90,7 @@ def test_a_watch_ends_leases_follows_the_file_and_stops(lab: Lab) -> None:
         written(lab, "complete")
         heard(run, "phase complete, converged")
         run.send_signal(signal.SIGTERM)
-        assert run.wait(timeout=20) == 0
+        assert run.wait(timeout=60) == 0
 
     status = lab.reconcile("status", lab.work / "watched.yaml", "--output", "json")
     assert status.document["open"] == []

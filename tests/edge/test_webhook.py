@@ -69,11 +69,10 @@ def test_nobody_there_is_told_without_the_address() -> None:
 
 
 def test_who_never_answers_holds_nobody_up_beyond_the_time_given() -> None:
-    done = threading.Event()
+    done, answers = threading.Event(), list[str]()
     with silent() as url:
-        began = time.monotonic()
-        side_by_side([lambda: void(post(url, BODY, "t=1,v1=x")), done.set], longest_s=0.3)
-        assert time.monotonic() - began < 3
+        side_by_side([lambda: answers.append(post(url, BODY, "t=1,v1=x")), done.set], longest_s=0.3)
+        assert answers == []  # it is still being waited for, by nobody
         assert done.is_set()
 
 
@@ -81,7 +80,3 @@ def test_who_is_through_is_not_waited_for() -> None:
     began = time.monotonic()
     side_by_side([lambda: None], longest_s=60)
     assert time.monotonic() - began < 30
-
-
-def void(_: object) -> None:
-    """Throw an answer away."""

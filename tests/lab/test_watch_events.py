@@ -74,7 +74,7 @@ class Watch:
 
     def stop(self) -> int:
         self.run.send_signal(signal.SIGTERM)
-        code = self.run.wait(20)
+        code = self.run.wait(60)
         self._reader.join()
         return code
 
