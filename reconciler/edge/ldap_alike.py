@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -18,6 +19,7 @@ from reconciler.edge.ldap_shape import Heads, Shape, Spelled
 
 _PLAIN = re.compile(r"[a-z][a-z0-9-]*")
 _LONGEST, _LONGEST_DN = 127, 255  # bytes
+_HEADS = 4  # bytes of the tag and the short length of a value, and of a set of values
 # Lengths are taken in steps, so that most of what comes fits, and both sides of a migration share expressions.
 _STEP = 16
 _FEW = 200  # entries that are not worth an expression
@@ -105,42 +107,55 @@ class Alike:
             return None
         places = [self._columns.place(name) for name in names]
         spelled = [
-            _attribute(tagged, bodies) for tagged, bodies in zip(order, zip(*seen.bodies, strict=True), strict=True)
+            _attribute(tagged, parts) for tagged, parts in zip(order, zip(*seen.parts, strict=True), strict=True)
         ]
         return Shape(spelled, _range(map(len, seen.dns), _LONGEST_DN), places)
+
+
+class _Part(NamedTuple):
+    """One attribute of an entry: how many bytes its length and that of its set of values take, and what is in the set."""
+
+    outer: int
+    inner: int
+    body: bytes
 
 
 class _Seen(Struct):
     """Entries of a sample that have the same attributes in the same order: their DNs, and what each has of them."""
 
     dns: list[bytes] = field(default_factory=list)
-    bodies: list[Sequence[bytes]] = field(default_factory=list)
+    parts: list[Sequence[_Part]] = field(default_factory=list)
 
-    def add(self, dn: bytes, bodies: Sequence[bytes]) -> None:
+    def add(self, dn: bytes, parts: Sequence[_Part]) -> None:
         """Take up one."""
         self.dns.append(dn)
-        self.bodies.append(bodies)
+        self.parts.append(parts)
 
 
-def _spelled(buffer: bytes, start: int) -> tuple[bytes, dict[bytes, bytes]]:
-    """Return the DN of an entry that was walked, and the body of each attribute by its name with tag and length, in their order."""
+def _spelled(buffer: bytes, start: int) -> tuple[bytes, dict[bytes, _Part]]:
+    """Return the DN of an entry that was walked, and each attribute by its name with tag and length, in their order."""
     at, end = ber.opened(buffer, start, ber.ENTRY, len(buffer))
     name, at = ber.opened(buffer, at, ber.OCTET_STRING, end)
     dn = buffer[name:at]
     at, _ = ber.opened(buffer, at, ber.SEQUENCE, end)
     found = {}
     while at < end:
-        name, values_at, body, at = ber.attribute(buffer, at, end)
-        found[buffer[name:values_at]] = buffer[body:at]
+        begin = at
+        name, values_at, body, at = ber.attribute(buffer, begin, end)
+        found[buffer[name:values_at]] = _Part(name - begin - 1, body - values_at - 1, buffer[body:at])
     return dn, found
 
 
-def _attribute(tagged: bytes, bodies: Sequence[bytes]) -> Spelled:
-    found = [ber.values(body) for body in bodies]
-    lengths = [len(value) for several in found for value in several] or [0]
-    repeats = 2 * len(set(bodies)) <= len(bodies)
+def _attribute(tagged: bytes, parts: Sequence[_Part]) -> Spelled:
+    found = [ber.values(part.body) for part in parts]
+    lengths = [len(value) for values in found for value in values] or [0]
+    repeats = 2 * len({part.body for part in parts}) <= len(parts)
     shortest, longest = _range(lengths, _LONGEST)
-    return Spelled(tagged, any(len(several) != 1 for several in found), shortest, longest, repeats)
+    several = any(len(values) != 1 for values in found)
+    forms = {size for part in parts for size in (part.outer, part.inner)}
+    if 1 in forms and (several or len(tagged) + longest + _HEADS > _LONGEST):
+        forms.add(2)  # the next one may be longer than all of the sample
+    return Spelled(tagged, several, shortest, longest, repeats, frozenset(forms))
 
 
 def _range(lengths: Iterable[int], most: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from reconciler.core.table import Entry, Held, held_of
 from reconciler.edge.ldap_ber import ENTRY, Malformed, attribute, extent, values
 
-_LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..|\x83...|\x84....)"
+_FORMS = (rb"[\x00-\x7f]", rb"\x81.", rb"\x82..", rb"\x83...", rb"\x84....")  # of a length, by the bytes that it takes
 _NUMBER = rb"\x02(?:\x01.|\x02..|\x03...|\x04....)"
 _MOST_KEPT = 4096
 
@@ -118,6 +118,8 @@ class Spelled(Struct, frozen=True):
         shortest: Bytes of the shortest value.
         longest: Of the longest.
         repeats: Many entries have the same.
+        lengths: How many bytes the lengths of the attribute and of its set of values take, 1 to 5. A directory writes them all as
+            short as can be, or all in five bytes: an expression that tries nothing else finds entries a sixth faster.
     """
 
     tagged: bytes
@@ -125,6 +127,7 @@ class Spelled(Struct, frozen=True):
     shortest: int
     longest: int
     repeats: bool
+    lengths: frozenset[int]
 
     @property
     def whole(self) -> bool:
@@ -175,14 +178,23 @@ class Shape:
 
 @lru_cache(64)
 def _compiled(spelled: tuple[Spelled, ...], dn: tuple[int, int]) -> re.Pattern[bytes]:
+    any_length = _length(range(1, 6))
     name = rb"(\x04(?:" + _any_of(dn[0], dn[1]) + rb"))"
-    parts = [rb"(\x30", _LENGTH, _NUMBER, rb"\x64", _LENGTH, rb")", name, rb"(\x30", _LENGTH, rb")"]
+    head = rb"(\x30" + any_length + _NUMBER + rb"\x64" + any_length + rb")"
+    parts = [head, name, rb"(\x30" + any_length + rb")"]
     for one in spelled:
+        length = _length(sorted(one.lengths))
         value = rb"\x04(?:" + _any_of(one.shortest, one.longest) + rb")"
         values = rb"(?:" + value + rb")*" if one.several else value
-        head = rb"\x30" + _LENGTH + re.escape(one.tagged) + rb"\x31" + _LENGTH
+        head = rb"\x30" + length + re.escape(one.tagged) + rb"\x31" + length
         parts.append(rb"(" + head + values + rb")" if one.whole else rb"(" + head + rb")(" + values + rb")")
     return re.compile(b"".join(parts), re.DOTALL)
+
+
+def _length(sizes: Sequence[int]) -> bytes:
+    """Return the expression for a length that takes so many bytes, or so many."""
+    forms = [_FORMS[size - 1] for size in sizes]
+    return forms[0] if len(forms) == 1 else rb"(?:" + rb"|".join(forms) + rb")"
 
 
 def _any_of(shortest: int, longest: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import ldap3
 import pytest
@@ -152,10 +153,12 @@ def looked_at(answers: list[Callable[[int], bytes]]) -> tuple[list[int], list[in
     return matched, others
 
 
-def test_what_looks_like_others_is_not_walked() -> None:
+@pytest.mark.parametrize("written", [lambda answer: answer, windows_writes])
+def test_what_looks_like_others_is_not_walked(written: Callable[[Any], Any]) -> None:
     """Or the expressions would be there for nothing."""
     two = [account(n, sIDHistory=[b"x" * 28]) if n % 2 else account(n) for n in range(400)]
-    matched, others = looked_at([page(two, b"1"), page(two, b"2"), page([*two[:9], account(5, description=[b"new"])])])
+    answers = [page(two, b"1"), page(two, b"2"), page([*two[:9], account(5, description=[b"new"])])]
+    matched, others = looked_at(list(map(written, answers)))
     assert matched == [200, 400, 9]
     assert others == [200, 0, 1]
 
@@ -164,6 +167,15 @@ def test_lengths_that_the_sample_did_not_have_are_learnt() -> None:
     longer = [(f"CN={'x' * 150} {n},{HEAD}", account(n)[1]) for n in range(400)]
     matched, _ = looked_at([page(ALIKE, b"1"), page(longer, b"2"), page(longer)])
     assert matched == [100, 0, 400]
+
+
+@pytest.mark.parametrize(("usual", "longer"), [([b"x" * 9], [b"x" * 9] * 20), ([b"x" * 110], [b"x" * 126])])
+def test_lengths_that_take_a_byte_more_than_those_of_the_sample_are_matched(
+    usual: list[bytes], longer: list[bytes]
+) -> None:
+    some = [account(n, info=usual if n % 2 or len(longer) == 1 else [*usual, b"y" * 8]) for n in range(400)]
+    matched, _ = looked_at([page(some, b"1"), page([account(n, info=longer) for n in range(99)])])
+    assert matched == [200, 99]
 
 
 @pytest.mark.parametrize("name", ["userCertificate;binary", "member;range=0-1", "ä"])
