@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from reconciler.resources.account_matching import Pair, Rules, Target, all_folded, folded, in_order, key_value, match
+from reconciler.resources.account_matching import Pair, Rules, Target, folded, in_order, key_value, match
 from reconciler.resources.account_records import Account
 from reconciler.resources.account_standing import Stand
 from reconciler.resources.several import Several
@@ -160,9 +160,9 @@ class Book:
         """Yield each index, the keys by which it finds these accounts of the source, and the SID for each key."""
         sids = [pair.source.sid for pair in pairs]
         sams = [pair.names.sam for pair in pairs]
-        yield self._by_name, all_folded(sams), sids
+        yield self._by_name, list(map(folded, sams)), sids
         if prefix := self._rules.naming.rename.prefix:
-            yield self._by_name, all_folded([sam.removeprefix(prefix) for sam in sams]), sids
+            yield self._by_name, [folded(sam.removeprefix(prefix)) for sam in sams], sids
         missing = [pair for pair in pairs if pair.target is None]
         places = [(place, pair.source.sid) for pair in missing for place in self._places(pair)]
         yield self._by_place, [place for place, _ in places], [sid for _, sid in places]

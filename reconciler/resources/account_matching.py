@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -32,9 +31,6 @@ class Pair(NamedTuple):
     has_history: bool = False
     conflict: str = ""
     skipped: str = ""
-
-
-_PAIR: Callable[[Iterable[Any]], Pair] = partial(tuple.__new__, Pair)
 
 
 class Rules(Struct, frozen=True):
@@ -102,7 +98,7 @@ class Target:
         past = [account for account in some if account.history]
         sids = [sid for account in past for sid in account.history]
         yield self.by_history, sids, [account for account in past for _ in account.history]
-        yield self.by_name, all_folded([account.sam for account in some]), some
+        yield self.by_name, [folded(account.sam) for account in some], some
         if self._by_place is not None:
             yield self._by_place, [account.dn.casefold() for account in some], some
         if (key_at := self._key_at) is not None:
@@ -115,11 +111,6 @@ def folded(name: str) -> str:
     """Return a name folded, and the same text where it is: a hundred thousand are kept."""
     low = name.casefold()
     return name if low == name else low
-
-
-def all_folded(names: Sequence[str]) -> list[str]:
-    """Return names as ``folded`` does."""
-    return [name if name == low else low for name, low in zip(names, map(str.casefold, names), strict=True)]
 
 
 def key_value(account: Account, key_at: int | None) -> bytes | None:
@@ -145,7 +136,7 @@ def match(sources: Sequence[Account], target: Target, rules: Rules) -> tuple[Pai
     by_name = rules.key_at is None
     found = [
         # Nearly all of those that were migrated: the old SID and the name say the same.
-        _PAIR((source, names_of, one, True, "", ""))
+        Pair(source, names_of, one, has_history=True)
         if one is other and one is not None and by_name
         else _pair(source, names_of, target, rules, sharing, inside)
         for source, names_of, one, other in zip(ordered, names, known, called, strict=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from itertools import repeat
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec import Struct, field
 
@@ -24,7 +22,6 @@ from reconciler.resources.population import Listed, Of, Placement, Rename, Selec
 
 _ILLEGAL = re.compile(r'["*+,/:;<=>?\[\\\]|]')
 SAM_LENGTH = 20  # of users; MS-ADA3 sAMAccountName
-_NEVER = TRUST_ACCOUNT | CONTROLLER | READ_ONLY_CONTROLLER
 KINDS: Mapping[Of, Kind] = {"users": "user", "groups": "group", "computers": "computer"}
 
 
@@ -73,9 +70,6 @@ class Names(NamedTuple):
         return f"{self.rdn},{self.into}".casefold()
 
 
-_NAMES: Callable[[Iterable[Any]], Names] = partial(tuple.__new__, Names)
-
-
 class Naming(Struct, frozen=True):
     """How the accounts of a population are called and where they go."""
 
@@ -96,11 +90,10 @@ class Naming(Struct, frozen=True):
 
     def of_all(self, accounts: Sequence[Account]) -> list[Names]:
         """Return the names for many; at once where nothing but the container is said of any, and no name has to be cleaned."""
-        sams = [account.sam for account in accounts]
-        if self.listed or self.placed or self.rename.upn_suffix or not _all_clean(sams):
+        if self.listed or self.placed or self.rename.upn_suffix or not _all_clean([one.sam for one in accounts]):
             return [self.of(account) for account in accounts]
-        spelled = (account.spelled for account in accounts)
-        return list(map(_NAMES, zip(sams, repeat(""), spelled, repeat(self.into))))  # two go on for ever
+        into = self.into
+        return [Names(account.sam, "", account.spelled, into) for account in accounts]
 
     def _said(self, account: Account) -> Listed | None:
         return self.listed.get(account.sam.casefold()) or self.listed.get(account.name.casefold())
@@ -142,8 +135,6 @@ def unfit(account: Account, of: Of) -> str:
 
     Sources: MS-SAMR 2.2.1.14 (RIDs), MS-ADTS 2.2.16 (userAccountControl), the table of ADMT's limits (KB4089459).
     """
-    if account.kind == KINDS[of] and of != "groups" and not (account.control & _NEVER or account.built_in):
-        return ""  # nearly all
     if account.control & TRUST_ACCOUNT:
         return "account of a trust"
     if account.built_in:

@@ -136,16 +136,13 @@ def _values(row: Row, name: str) -> tuple[object, ...]:
 
 def _spelled_any_way(row: Row, name: str) -> object:
     """Return what a row has under a name, as a host may spell it."""
-    value = row.get(name)
-    if value is None:
-        wanted = name.casefold()
-        value = row.get(wanted)
-        if value is None:
-            key = next(
-                (key for key in row if key.casefold() == wanted), None
-            )  # values are not looked at: that may cost
-            value = None if key is None else row[key]
-    return value
+    wanted = name.casefold()
+    for spelled in (name, wanted):
+        if (value := row.get(spelled)) is not None:
+            return value
+    # Values are not looked at: that may cost.
+    key = next((key for key in row if key.casefold() == wanted), None)
+    return None if key is None else row[key]
 
 
 def _single(row: Row, name: str) -> object:
