@@ -144,17 +144,17 @@ def looks(lab: Lab, connection: ldap3.Connection, users: int) -> None:
         memory = Memory()
         remembering = RememberingWorld(world, memory)
         whole, some, none, plain = [], [], [], []
-        world.ask_all(queries)
+        list(world.ask_each(queries))
         for _ in range(7):
-            plain.append(timed(lambda: world.ask_all(queries)))
+            plain.append(timed(lambda: list(world.ask_each(queries))))
             memory.forget()
-            whole.append(timed(lambda: remembering.ask_all(queries)))
-            none.append(timed(lambda: remembering.ask_all(queries)))
+            whole.append(timed(lambda: list(remembering.ask_each(queries))))
+            none.append(timed(lambda: list(remembering.ask_each(queries))))
             for number in range(10):
                 touch(connection, number)
-            some.append(timed(lambda: remembering.ask_all(queries)))
-        fresh = [sorted(map(str, rows)) for rows in world.ask_all(queries)]
-        assert [sorted(map(str, rows)) for rows in remembering.ask_all(queries)] == fresh
+            some.append(timed(lambda: list(remembering.ask_each(queries))))
+        fresh = {place: sorted(map(str, rows)) for place, rows in world.ask_each(queries)}
+        assert {place: sorted(map(str, rows)) for place, rows in remembering.ask_each(queries)} == fresh
     full, ten, quiet = (statistics.median(one) for one in (plain, some, none))
     print(
         f"reading {users} accounts twice, without memory: {full:.3f} s (with GUIDs to remember: {statistics.median(whole):.3f} s)"
@@ -182,18 +182,18 @@ def hosts(loaded: object) -> None:
     Session._run = counted
     with LiveWorld(loaded.targets, Secrets(loaded.base), loaded.base) as world:  # type: ignore[attr-defined]
         for query in commands[:1]:
-            world.ask_all([query])
+            list(world.ask_each([query]))
 
         def one_by_one() -> None:
             for query in commands:
-                world.ask_all([query])
+                list(world.ask_each([query]))
 
-        world.ask_all(commands)
+        list(world.ask_each(commands))
         alone, together = [], []
         for _ in range(5):
             alone.append(timed(one_by_one))
             sent = 0
-            together.append(timed(lambda: world.ask_all(commands)))
+            together.append(timed(lambda: list(world.ask_each(commands))))
             messages = sent
     Session._run = run
     ratio = statistics.median(alone) / statistics.median(together)

@@ -9,6 +9,9 @@ from msgspec import Struct, field
 from reconciler.core.query import Recall, Rows
 from reconciler.core.resource import Key, Resource
 
+Read = Callable[[Resource, Sequence[Rows]], Resource]
+"""Makes a resource of answers about it."""
+
 
 class LastLook(Struct):
     """The last answers about each resource, and what was made of them."""
@@ -45,4 +48,4 @@ class Reading(Struct, frozen=True):
     """
 
     recall: Callable[[Recall], Rows]
-    read: Callable[[Resource, Sequence[Rows]], Resource] = plainly
+    read: Read = plainly

@@ -26,10 +26,15 @@ RENEW_LEASE = "renew-lease"
 
 
 class Observation(Struct, frozen=True):
-    """What one resource looked like, or why that is not known."""
+    """What one resource looked like, or why that is not known.
+
+    Attributes:
+        read: What was asked about, and what was made of the answers; None where they are still to be read.
+    """
 
     answers: tuple[Rows, ...] = ()
     error: ReconcileError | None = None
+    read: tuple[Resource, Resource] | None = None
 
 
 class Change(Struct, frozen=True):
@@ -235,7 +240,7 @@ def examine(graph: Graph, key: Key, intent: Intent, observation: Observation, re
     wanted = intent.wanted
     observed = None
     try:
-        observed = reading.read(wanted, answered(wanted.queries(), observation.answers, reading.recall))
+        observed = _read(wanted, observation, reading)
         differs = differences(wanted, observed)
         if not differs:
             return Finding(observed)
@@ -263,6 +268,12 @@ def examine(graph: Graph, key: Key, intent: Intent, observation: Observation, re
         return Finding(observed, _with_steps(change), edits=edits)
     except ReconcileError as error:
         return Finding(observed, error=error)
+
+
+def _read(wanted: Resource, observation: Observation, reading: Reading) -> Resource:
+    if observation.read is not None and observation.read[0] is wanted:
+        return observation.read[1]
+    return reading.read(wanted, answered(wanted.queries(), observation.answers, reading.recall))
 
 
 def answered(queries: Sequence[Query], answers: Sequence[Rows], recall: Callable[[Recall], Rows]) -> list[Rows]:

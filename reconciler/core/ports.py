@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
@@ -54,8 +54,11 @@ class World(Protocol):
 class AsksTogether(Protocol):
     """A world that answers many queries at less cost than one after the other."""
 
-    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
-        """Answer queries, each as `World.ask` does, in their order; an error stands in place of the rows that it prevents."""
+    def ask_each(self, queries: Sequence[Query]) -> Iterator[tuple[int, Rows | ReconcileError]]:
+        """Answer queries, each as `World.ask` does; yield the place of each and its rows, or the error that prevents them, as they come.
+
+        All of them are answered; who stops before may wait until they are.
+        """
         ...
 
 

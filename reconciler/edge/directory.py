@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import ldap3
@@ -16,7 +17,8 @@ from reconciler.edge import ldap_errors
 from reconciler.edge.ldap_ber import Result
 from reconciler.edge.ldap_connection import Door
 from reconciler.edge.ldap_lines import Lines
-from reconciler.edge.ldap_search import MALFORMED, NamingContexts, sd_flags, search
+from reconciler.edge.ldap_search import MALFORMED, NamingContexts, sd_flags, search, search_ahead
+from reconciler.edge.ldap_wire import drop
 from reconciler.edge.ldap_writes import modify_all, raw
 
 if TYPE_CHECKING:
@@ -58,6 +60,25 @@ class Directory:
             return self._search(query)
         except _Broken:
             return self._search(query)
+
+    def search_ahead(self, queries: Sequence[Search]) -> Generator[tuple[int, Rows], None, None]:
+        """Answer searches that find few, several under way at once; yield the place of each and its rows, as answers come.
+
+        What is refused, or lost with the connection, is left out, and for `search` to ask again. To be closed by who does not read
+        it to its end.
+
+        Raises:
+            Unreachable: No controller answers.
+            AuthenticationFailed: The credential is not accepted.
+        """
+        with self._lines.lend() as line:
+            bases = [line.contexts.base_of(query.base) for query in queries]
+            with closing(search_ahead(line.connection, queries, bases)) as found:
+                try:
+                    yield from found
+                except (LDAPException, OSError):
+                    drop(line.connection)
+                    self._lines.forget(line.door.controller)
 
     def write(self, effect: Write, check: Callable[[], None] = lambda: None) -> None:
         """Carry out one write, once.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ldap3
@@ -21,6 +21,7 @@ from reconciler.core.errors import Refused
 from reconciler.core.query import Search
 from reconciler.core.table import Entry, Table, held_of, values_of
 from reconciler.edge import ldap_errors
+from reconciler.edge.ldap_ahead import answers
 from reconciler.edge.ldap_alike import Alike
 from reconciler.edge.ldap_ber import Columns, Malformed, Part
 from reconciler.edge.ldap_pages import Request, pages, written
@@ -60,11 +61,35 @@ def search(connection: Connection, query: Search, base: str) -> Table:
         Refused: With the LDAP result name; not for a missing base where ``query.absent_ok``.
         LDAPException: The connection broke.
     """
-    columns, entries = _read(connection, query, base)
-    for row, parts in columns.parts.items():
-        entries[row] = _whole(connection, query, columns, entries[row], parts)
-    columns.parts.clear()
-    return Table(columns.places, entries)
+    return _completed(connection, query, *_read(connection, query, base))
+
+
+def search_ahead(
+    connection: Connection, queries: Sequence[Search], bases: Sequence[str]
+) -> Generator[tuple[int, Table], None, None]:
+    """Run searches that find few, several of them at once; yield the place and all rows of each that succeeds, as answers come.
+
+    To be closed by who does not read it to its end; the connection is closed then.
+
+    Raises:
+        Refused: One of them is malformed.
+        LDAPException: The connection broke.
+    """
+    requests = [_request(connection, query, base) for query, base in zip(queries, bases, strict=True)]
+    in_part: list[tuple[int, Columns, list[Entry]]] = []
+    with closing(answers(connection, requests)) as found:
+        for answer in found:
+            if answer.result.code != 0:
+                continue
+            columns = Columns()
+            with _readable(connection):
+                entries = [columns.entry(answer.buffer, start, row) for row, start in enumerate(answer.entries)]
+            if columns.parts:
+                in_part.append((answer.place, columns, entries))
+            else:
+                yield answer.place, _completed(connection, queries[answer.place], columns, entries)
+    for place, columns, entries in in_part:  # their rest is asked for when nothing else is under way
+        yield place, _completed(connection, queries[place], columns, entries)
 
 
 def _read(connection: Connection, query: Search, base: str) -> tuple[Columns, list[Entry]]:
@@ -77,15 +102,29 @@ def _read(connection: Connection, query: Search, base: str) -> tuple[Columns, li
                 return Columns(), []
             if page.result.code != 0:
                 raise ldap_errors.read_refused(query.domain, base, ldap_errors.described(page.result))
-            try:
+            with _readable(connection):
                 entries += alike.entries(page.buffer, page.entries, len(entries))
-            except Malformed as error:
-                drop(connection)
-                raise LDAPSocketReceiveError(f"the controller sent what cannot be read: {error}") from error
+    return columns, entries
+
+
+@contextmanager
+def _readable(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except Malformed as error:
+        drop(connection)
+        raise LDAPSocketReceiveError(f"the controller sent what cannot be read: {error}") from error
+
+
+def _completed(connection: Connection, query: Search, columns: Columns, entries: list[Entry]) -> Table:
+    """Return a table of entries that are all as wide as it is, with the rest of what came in part."""
     width = 1 + len(columns.places)
     if any(len(entry) < width for entry in entries):  # those before an attribute came for the first time
         entries = [entry + (None,) * (width - len(entry)) for entry in entries]
-    return columns, entries
+    for row, parts in columns.parts.items():
+        entries[row] = _whole(connection, query, columns, entries[row], parts)
+    columns.parts.clear()
+    return Table(columns.places, entries)
 
 
 def _request(connection: Connection, query: Search, base: str) -> Request:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import partial
-from itertools import chain
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from reconciler.core.errors import ReconcileError, Refused, Unreachable, WorldError
+from reconciler.core.errors import ReconcileError, Unreachable, WorldError
 from reconciler.core.query import Command, Query, Rows, Search
 from reconciler.core.steps import AddEntry, CopyFile, DeleteEntry, Effect, LogOn, ModifyEntry, Restart, RunTask
 from reconciler.core.targets import Targets
 from reconciler.edge import files, logon
 from reconciler.edge.accounts import Account, Accounts, Vault
+from reconciler.edge.asking import THREADS, Asking
 from reconciler.edge.controllers import recorded_controllers
 from reconciler.edge.directory import Directory, OwnLine
 from reconciler.edge.ldap_lines import Lines
-from reconciler.edge.ldap_together import one_for_all, taken_apart
 from reconciler.edge.loggers import quiet_libraries
 from reconciler.edge.patience import TURN_S, longest_s, longest_together_s
-from reconciler.edge.turns import turns
 from reconciler.edge.ways_in import WaysIn
 
 if TYPE_CHECKING:
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from reconciler.edge.remote import Hosts
 
 T = TypeVar("T")
-THREADS = 8  # one per target at most waits; more only queue behind the same connection
 
 
 class LiveWorld:
@@ -113,13 +109,9 @@ class LiveWorld:
             return self._hosts.run(query)
         raise TypeError(f"the world cannot answer {type(query).__name__}")
 
-    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
+    def ask_each(self, queries: Sequence[Query]) -> Iterator[tuple[int, Rows | ReconcileError]]:
         """Answer queries as ``core.ports.AsksTogether`` says: targets in parallel, and a host in one message."""
-        plan = turns(queries)
-        groups = self.at_once([partial(self._ask_in_turn, [[queries[place] for place in unit] for unit in turn]) for turn in plan])  # fmt: skip
-        places = (place for turn in plan for unit in turn for place in unit)
-        found = dict(zip(places, chain.from_iterable(groups), strict=True))
-        return [found[place] for place in range(len(queries))]
+        return Asking(self.ask, self._ask_host, self._ask_ahead).each(queries)
 
     def at_once(self, jobs: Sequence[Callable[[], T]], threads: int = THREADS) -> list[T]:
         """Return what jobs return, each in a thread of its own; the first error in their order comes once all have ended."""
@@ -129,34 +121,22 @@ class LiveWorld:
             begun = [pool.submit(job) for job in jobs]
         return [one.result() for one in begun]
 
-    def _ask_in_turn(self, turn: Sequence[Sequence[Query]]) -> list[Rows | ReconcileError]:
-        return [answer for unit in turn for answer in self._ask_group(unit)]
+    def _ask_host(self, commands: Sequence[Command]) -> Sequence[Rows | ReconcileError]:
+        if self._fence is not None:
+            self._fence.before_asking(commands[0].host, self._hosts.run)
+        with self.waiting(longest_together_s(commands)):
+            return self._hosts.run_all(commands)
 
-    def _ask_group(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
-        commands = [query for query in queries if isinstance(query, Command)]
-        try:
-            if not commands:
-                return self._as_one([query for query in queries if isinstance(query, Search)])
-            if self._fence is not None:
-                self._fence.before_asking(commands[0].host, self._hosts.run)
-            with self.waiting(longest_together_s(commands)):
-                return self._hosts.run_all(commands)
-        except ReconcileError as error:
-            return [error] * len(queries)
-
-    def _as_one(self, searches: Sequence[Search]) -> list[Rows | ReconcileError]:
-        """Ask for all at once where that says as much; whatever is wrong with that is said of each alone."""
-        apart = None
-        if len(searches) > 1:
-            with suppress(Refused):
-                apart = taken_apart(searches, self.ask(one_for_all(searches)))
-        return list(apart) if apart is not None else [self._attempt(search) for search in searches]
-
-    def _attempt(self, search: Search) -> Rows | ReconcileError:
-        try:
-            return self.ask(search)
-        except ReconcileError as error:
-            return error
+    def _ask_ahead(self, domain: str, searches: Sequence[Search]) -> Generator[tuple[int, Rows], None, None]:
+        with closing(self._directories[domain].search_ahead(searches)) as answers:
+            while True:
+                with self.waiting(
+                    longest_s(searches[0])
+                ):  # for each: whoever takes them may do something with one first
+                    found = next(answers, None)
+                if found is None:
+                    return
+                yield found
 
     def controllers(self, domain: str) -> tuple[str, ...]:
         """Return every controller of a domain, as ``core.ports.World`` says.

@@ -37,10 +37,12 @@ def plan_only(scope: Scope, tools: Tools) -> Plan:
     """Observe and plan; nothing is written anywhere."""
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
     scope = _as_of_now(scope, tools)
-    observations = observe_all(
-        {key: intent.wanted for key, intent in scope.intents.items()}, tools.world, tools.journal
-    )
-    return _decide(scope, observations, tools)[1]
+    return _decide(scope, _observed(scope, tools), tools)[1]
+
+
+def _observed(scope: Scope, tools: Tools) -> dict[Key, Observation]:
+    wanted = {key: intent.wanted for key, intent in scope.intents.items()}
+    return observe_all(wanted, tools.world, tools.journal, tools.reading.read)
 
 
 def _as_of_now(scope: Scope, tools: Tools) -> Scope:
@@ -74,8 +76,7 @@ def _round(scope: Scope, tools: Tools, progress: Progress) -> bool:
     scope = _as_of_now(scope, tools)
     progress.lapsed |= {key: i.lapsed for key, i in scope.intents.items() if i.lapsed and i.direction == "revert"}
     tools.listen(Event("observing", text=f"{len(scope.intents)} resources"))
-    observations = observe_all({key: i.wanted for key, i in scope.intents.items()}, tools.world, tools.journal)
-    scope, plan = _decide(scope, observations, tools, progress.plan.digest if progress.plan else "")
+    scope, plan = _decide(scope, _observed(scope, tools), tools, progress.plan.digest if progress.plan else "")
     if progress.plan is None:
         tools.permit.accept(plan, scope.obligations.values())
         tools.restraint.look(scope, plan)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from reconciler.core.errors import ReconcileError
 from reconciler.core.facts import FactRows
+from reconciler.core.looks import Read
 from reconciler.core.plan import Observation
 from reconciler.core.ports import AsksTogether, Journal, World
 from reconciler.core.query import Query, Recall, Rows
@@ -31,16 +34,25 @@ def observe(resource: Resource, world: World, journal: Journal) -> Observation:
     return _collect(resource.queries(), ask)
 
 
-def observe_all(resources: Mapping[Key, Resource], world: World, journal: Journal) -> dict[Key, Observation]:
-    """Observe many at once. Equal queries are sent once, so that one round sees one world."""
-    return observe_asking({key: resource.queries() for key, resource in resources.items()}, world, journal)
+def observe_all(
+    resources: Mapping[Key, Resource], world: World, journal: Journal, read: Read | None = None
+) -> dict[Key, Observation]:
+    """Observe many at once. Equal queries are sent once, so that one round sees one world.
+
+    Args:
+        read: Makes a resource of answers about it, while those about others are still under way; None to leave that for later.
+    """
+    asked = {key: resource.queries() for key, resource in resources.items()}
+    found = {}
+    for key, observation in _as_they_come(asked, world, journal):
+        found[key] = observation if read is None else _with_reading(resources[key], asked[key], observation, read)
+    return {key: found[key] for key in asked}
 
 
 def observe_asking(asked: Mapping[K, Sequence[Query]], world: World, journal: Journal) -> dict[K, Observation]:
     """Observe by other queries than a resource's own, such as the same ones to one controller."""
-    queries = list(dict.fromkeys(query for found in asked.values() for query in _hashable(found)))
-    answers = dict(zip(queries, _ask_all(queries, world, journal), strict=True))
-    return {key: _collect(found, lambda query: _known(answers, query, world, journal)) for key, found in asked.items()}
+    found = dict(_as_they_come(asked, world, journal))
+    return {key: found[key] for key in asked}
 
 
 def recall(journal: Journal, query: Recall) -> Rows:
@@ -52,14 +64,53 @@ def _ask(query: Query, world: World, journal: Journal) -> Rows:
     return recall(journal, query) if isinstance(query, Recall) else world.ask(query)
 
 
-def _ask_all(queries: Sequence[Query], world: World, journal: Journal) -> list[Rows | ReconcileError]:
-    outside = [query for query in queries if not isinstance(query, Recall)]
+def _as_they_come(
+    asked: Mapping[K, Sequence[Query]], world: World, journal: Journal
+) -> Iterator[tuple[K, Observation]]:
+    """Yield each observation once everything that it asks is answered; last those that ask what cannot be told from other questions."""
+    answers: dict[Query, Rows | ReconcileError] = {}
+    waiting: dict[Query, list[K]] = {}
+    left = dict.fromkeys(asked, 0)
+    for key, queries in asked.items():
+        for query in queries:
+            if not _can_hash(query):
+                left[key] += 1  # asked for when the others are answered
+            elif isinstance(query, Recall):
+                if query not in answers:
+                    answers[query] = recall(journal, query)
+            elif not (keys := waiting.setdefault(query, [])) or keys[-1] != key:
+                left[key] += 1
+                keys.append(key)
+
+    def observation(key: K) -> Observation:
+        del left[key]
+        return _collect(asked[key], lambda query: _known(answers, query, world, journal))
+
+    for query, answer in _answers(list(waiting), world, journal):
+        answers[query] = answer
+        for key in waiting[query]:
+            left[key] -= 1
+            if not left[key]:
+                yield key, observation(key)
+    yield from [(key, observation(key)) for key in list(left)]
+
+
+def _answers(queries: Sequence[Query], world: World, journal: Journal) -> Iterator[tuple[Query, Rows | ReconcileError]]:
     if isinstance(world, AsksTogether):
-        found = dict(zip(outside, world.ask_all(outside), strict=True))
-    else:
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="observe") as pool:
-            found = dict(zip(outside, pool.map(lambda query: _attempt(query, world, journal), outside), strict=True))
-    return [recall(journal, query) if isinstance(query, Recall) else found[query] for query in queries]
+        yield from ((queries[place], answer) for place, answer in world.ask_each(queries))
+        return
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="observe") as pool:
+        yield from zip(queries, pool.map(lambda query: _attempt(query, world, journal), queries), strict=True)
+
+
+def _with_reading(wanted: Resource, asked: Sequence[Query], observation: Observation, read: Read) -> Observation:
+    """Read what was answered, where the journal has no part in it: a plan foresees what will be in there by then."""
+    if observation.error is not None or any(isinstance(query, Recall) for query in asked):
+        return observation
+    try:
+        return replace(observation, read=(wanted, read(wanted, observation.answers)))
+    except ReconcileError:  # said where it is compared
+        return observation
 
 
 def _attempt(query: Query, world: World, journal: Journal) -> Rows | ReconcileError:
@@ -70,7 +121,7 @@ def _attempt(query: Query, world: World, journal: Journal) -> Rows | ReconcileEr
 
 
 def _known(answers: Mapping[Query, Rows | ReconcileError], query: Query, world: World, journal: Journal) -> Rows:
-    found = answers[query] if query in answers else _attempt(query, world, journal)
+    found = answers[query] if _can_hash(query) and query in answers else _attempt(query, world, journal)
     if isinstance(found, ReconcileError):
         raise found
     return found
@@ -84,10 +135,6 @@ def _collect(queries: Iterable[Query], ask: Callable[[Query], Rows]) -> Observat
     except ReconcileError as error:
         return Observation(error=error)
     return Observation(answers=tuple(answers))
-
-
-def _hashable(queries: Iterable[Query]) -> list[Query]:
-    return [query for query in queries if _can_hash(query)]
 
 
 def _can_hash(query: Query) -> bool:

@@ -12,7 +12,7 @@ Source: MS-ADTS 3.1.1.1.9 and 3.1.1.3.2.12 (highestCommittedUSN), MS-ADA3 uSNCha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -141,7 +141,7 @@ class RememberingWorld:
         for work in works:
             work()
 
-    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
+    def ask_each(self, queries: Sequence[Query]) -> Iterator[tuple[int, Rows | ReconcileError]]:
         """Answer as ``core.ports.AsksTogether`` says, from memory where nothing has moved."""
         others: dict[Query, None] = {}
         by_domain: dict[str, list[Search]] = {}
@@ -154,10 +154,10 @@ class RememberingWorld:
         found: dict[Query, Rows | ReconcileError] = {}
         for answers in self.world.at_once([partial(self._ask, list(others)), *jobs]):
             found |= answers
-        return [found[query] for query in queries]
+        return ((place, found[query]) for place, query in enumerate(queries))
 
     def _ask(self, queries: Sequence[Query]) -> dict[Query, Rows | ReconcileError]:
-        return dict(zip(queries, self.world.ask_all(queries), strict=True)) if queries else {}
+        return {queries[place]: answer for place, answer in self.world.ask_each(queries)}
 
     def _look(self, domain: str, wanted: Sequence[Search]) -> dict[Query, Rows | ReconcileError]:
         """Answer the searches of one domain."""
@@ -221,7 +221,7 @@ class RememberingWorld:
             one = _whole(search, look, answered)
             if another or one is None:
                 self._memory.domains.pop(domain, None)
-                return dict(zip(wanted, self.world.ask_all(wanted), strict=True))
+                return self._ask(wanted)
             whole[search] = one
         if any(isinstance(answer, ReconcileError) for answer in whole.values()):
             self._memory.domains.pop(domain, None)

@@ -17,6 +17,7 @@ from reconciler.edge.psrp_statement import Statement
 from reconciler.edge.secrets import Secrets
 from reconciler.edge.world import LiveWorld
 from tests.edge.test_world_hosts import ADDRESS, Host, targets
+from tests.one_by_one import answers_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -97,14 +98,14 @@ def comparable(answer: Rows | ReconcileError) -> object:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(COMMANDS), max_size=12))
 def test_each_answers_in_company_as_it_does_alone(world: LiveWorld, chosen: list[Command]) -> None:
-    together = world.ask_all(chosen)
+    together = answers_of(world, chosen)
     assert [comparable(one) for one in together] == [comparable(alone(world, command)) for command in chosen]
 
 
 def test_a_host_is_asked_everything_in_one_message(world: LiveWorld, messages: list[int]) -> None:
     answered = [command for command in COMMANDS if not isinstance(alone(world, command), Refused)]
     messages.clear()
-    assert len(world.ask_all(answered)) == len(answered) > 8
+    assert len(answers_of(world, answered)) == len(answered) > 8
     assert len(messages) == 1
 
 
@@ -113,24 +114,24 @@ def test_what_cannot_be_told_apart_is_asked_alone_and_from_then_on_does_not_hind
 ) -> None:
     ends_the_batch = Command("pdc", "Get-Service", (("Name", "NoSuchService"), ("ErrorAction", "Stop")))
     pair = (COMMANDS[0], COMMANDS[6], ends_the_batch, COMMANDS[8])
-    world.ask_all(pair)
+    answers_of(world, pair)
     assert len(messages) == 1 + len(pair)
     messages.clear()
-    world.ask_all(pair)
+    answers_of(world, pair)
     assert messages == [6, 1]
 
 
 def test_more_than_fits_goes_in_several(world: LiveWorld, messages: list[int]) -> None:
     many = [Command("pdc", "Test-Path", (("LiteralPath", f"C:\\{number}"),)) for number in range(90)]
-    assert world.ask_all(many) == [({"value": False},)] * 90
+    assert answers_of(world, many) == [({"value": False},)] * 90
     assert messages == [80, 80, 20]
 
 
 def test_a_lost_connection_is_made_anew(world: LiveWorld, host: Host) -> None:
     pair = COMMANDS[0], COMMANDS[6]
-    before = world.ask_all(pair)
+    before = answers_of(world, pair)
     host.drop_connections()
-    assert world.ask_all(pair) == before
+    assert answers_of(world, pair) == before
 
 
 def test_a_host_that_is_down_is_asked_once_for_all(
@@ -138,6 +139,6 @@ def test_a_host_that_is_down_is_asked_once_for_all(
 ) -> None:
     monkeypatch.setattr("reconciler.edge.resolve.Names.addresses", lambda self, name: ("127.0.36.19",))
     with LiveWorld(targets(tmp_path, pki), Secrets(tmp_path), tmp_path) as world:
-        answers = world.ask_all(COMMANDS)
+        answers = answers_of(world, COMMANDS)
     assert {type(one) for one in answers} == {Unreachable}
     assert len(messages) == 1

@@ -324,6 +324,47 @@ def test_read_survives_a_lost_connection(pki: Any, start: Start) -> None:
     opened.close()
 
 
+def named(count: int) -> list[Search]:
+    return [
+        Search("source", "", f"(sAMAccountName=n{number})", ("cn",), "subtree", few=True) for number in range(count)
+    ]
+
+
+def test_searches_under_way_at_once_share_a_connection_and_give_it_back(pki: Any, start: Start) -> None:
+    server = start(pki.issue(NAME).context())
+    server.answers["searchRequest"] = lambda request: (
+        [entry("CN=x,DC=source,DC=lab" if str(request["baseObject"]) else "", ROOT), result(0x65, 0)]
+    )
+    opened = directory(door(server, pki.ca))
+    assert sorted(place for place, _ in opened.search_ahead(named(9))) == list(range(9))
+    (idle,) = opened._lines._idle
+    assert len(opened.search(Search("source", ""))) == 1
+    assert opened._lines._idle == [idle]
+    opened.close()
+
+
+def test_what_is_lost_with_the_connection_is_left_out_and_the_next_search_has_another(pki: Any, start: Start) -> None:
+    server = start(pki.issue(NAME).context())
+    server.answers["searchRequest"] = lambda request: (
+        None if "n2" in str(request["filter"]) else [entry("", ROOT), result(0x65, 0)]
+    )
+    opened = directory(door(server, pki.ca))
+    assert [place for place, _ in opened.search_ahead(named(9))] == [0, 1]
+    assert not opened._lines._idle
+    assert len(opened.search(Search("source", ""))) == 1
+    opened.close()
+
+
+def test_who_stops_reading_what_is_under_way_leaves_no_connection_to_others(pki: Any, start: Start) -> None:
+    server = start(pki.issue(NAME).context())
+    opened = directory(door(server, pki.ca))
+    found = opened.search_ahead(named(9))
+    assert next(found)[0] == 0
+    found.close()
+    assert not opened._lines._idle
+    opened.close()
+
+
 def test_write_whose_answer_is_lost_is_not_repeated(pki: Any, start: Start) -> None:
     server = start(pki.issue(NAME).context())
     server.answers["delRequest"] = lambda request: None

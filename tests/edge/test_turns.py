@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.query import Command, Query, Recall, Search
-from reconciler.edge.turns import FEW, turns
+from reconciler.edge.ldap_together import MOST
+from reconciler.edge.turns import AHEAD, FEW, turns
 
 SHORT = st.builds(Search, st.sampled_from("ab"), st.sampled_from(["CN=x", "config:CN=Sites,", "rootdse"]))
 NAMED = st.builds(
@@ -45,6 +46,9 @@ def test_short_questions_go_before_a_long_one_and_long_ones_beside_each_other(qu
         found = [queries[unit[0]] for unit in turn]
         if not isinstance(found[0], Search):
             continue
+        if len(turn[-1]) > 1:
+            assert all(len(unit) == 1 for unit in turn[:-1]) and len(turn) - 1 <= FEW
+            continue
         long = [place for place, one in enumerate(found) if isinstance(one, Search) and one.scope == "subtree" and not one.base.startswith("config:")]  # fmt: skip
         assert long in ([], [len(found) - 1])
         assert len(found) - len(long) <= FEW
@@ -53,6 +57,12 @@ def test_short_questions_go_before_a_long_one_and_long_ones_beside_each_other(qu
 def test_the_first_look_at_a_population_needs_one_connection_to_a_domain() -> None:
     population = Search("a", "OU=x", "(objectCategory=person)", ("cn",), "subtree")
     assert turns([population, Search("a", ""), Search("a", "config:CN=Sites,", scope="subtree")]) == [[[1], [2], [0]]]
+
+
+def test_a_thousand_names_need_one_connection_and_more_of_them_more() -> None:
+    queries: list[Query] = [Search("a", "", f"(sAMAccountName=n{number})", ("cn",), "subtree") for number in range(AHEAD * MOST + 150)]  # fmt: skip
+    head = Search("a", "")
+    assert [[len(unit) for unit in turn] for turn in turns([*queries, head])] == [[1] + [MOST] * AHEAD, [MOST, 50]]
 
 
 def test_one_controller_is_not_asked_over_a_connection_to_another() -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +29,7 @@ from reconciler.edge.psrp_connection import Gate, open_wsman
 from reconciler.edge.resolve import Names
 from reconciler.edge.secrets import Secrets
 from reconciler.edge.world import LiveWorld
+from tests.one_by_one import answers_of
 
 PACKAGE = Path(__file__).parents[2] / "reconciler"
 PRODUCT = [path for path in PACKAGE.rglob("*.py") if PACKAGE / "lab" not in path.parents]
@@ -215,13 +216,17 @@ def test_what_a_directory_does_not_answer_as_one_is_asked_one_by_one(
             raise Refused("too many", code="sizeLimitExceeded")
         return Table.of(({"dn": query.where},))
 
+    def nothing() -> Generator[tuple[int, Rows], None, None]:
+        yield from ()
+
     monkeypatch.setattr(Directory, "search", answer)
+    monkeypatch.setattr(Directory, "search_ahead", lambda self, queries: nothing())
     domain = {"dns": "source.lab", "netbios": "SOURCE", "credential": "admin"}
     credentials = {"admin": {"username": "a", "password": {"file": "secret"}}}
     targets = Targets.model_validate({"credentials": credentials, "domains": {"source": domain}, "hosts": {}})
     named = [Search("source", "", f"(sAMAccountName={name})", ("cn",), "subtree") for name in "abc"]
     with LiveWorld(targets, Secrets(tmp_path), tmp_path) as world:
-        found = world.ask_all([*named, Search("source", "OU=x")])
+        found = answers_of(world, [*named, Search("source", "OU=x")])
     assert [list(rows) for rows in found if not isinstance(rows, ReconcileError)] == [
         [{"dn": "(sAMAccountName=a)"}], [{"dn": "(sAMAccountName=b)"}], [{"dn": "(sAMAccountName=c)"}], [{"dn": "(objectClass=*)"}],
     ]  # fmt: skip

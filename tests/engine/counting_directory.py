@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -134,8 +134,8 @@ class CountingDomain:
         self.asked.append((query, len(rows)))
         return rows
 
-    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
-        return one_by_one(self.ask, queries)
+    def ask_each(self, queries: Sequence[Query]) -> Iterator[tuple[int, Rows | ReconcileError]]:
+        return enumerate(one_by_one(self.ask, queries))
 
     def at_once(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         return [job() for job in jobs]

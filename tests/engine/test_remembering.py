@@ -17,6 +17,7 @@ from reconciler.engine.counted import counted, patchable
 from reconciler.engine.movement import name_written_at
 from reconciler.engine.remembering import Memory, RememberingWorld
 from tests.engine.counting_directory import BIN_GUID, CONFIG_GUID, HEAD, HEAD_GUID, CountingDomain, Thing
+from tests.one_by_one import answers_of
 
 USERS = "(&(objectClass=user)(!(objectClass=computer)))"
 NAMES = ("objectClass", "sAMAccountName", "description")
@@ -115,10 +116,10 @@ def comparable(answer: Rows | ReconcileError) -> object:
 
 
 def check(world: CountingDomain, remembering: RememberingWorld) -> None:
-    found = [comparable(one) for one in remembering.ask_all(QUERIES)]
+    found = [comparable(one) for one in answers_of(remembering, QUERIES)]
     world.broken, world.before_answer = 0, lambda number: None
     if not any(one is Unreachable for one in found):
-        assert found == [comparable(one) for one in world.ask_all(QUERIES)]
+        assert found == [comparable(one) for one in answers_of(world, QUERIES)]
 
 
 def built() -> CountingDomain:
@@ -171,7 +172,7 @@ def test_what_happens_in_the_middle_of_a_look_is_seen_by_the_next(
                 happen(world, what)
 
     world.before_answer = befall
-    remembering.ask_all(QUERIES)
+    answers_of(remembering, QUERIES)
     world.broken, world.before_answer = 0, lambda number: None
     for what in after:
         happen(world, what)
@@ -185,7 +186,7 @@ def test_a_controller_that_answered_in_between_is_not_taken_for_the_one_before_a
     remembering = RememberingWorld(world, Memory())
     start = len(world.asked)
     world.before_answer = lambda number: world.choose(1) if number == start + at else None
-    remembering.ask_all(QUERIES)
+    answers_of(remembering, QUERIES)
     world.before_answer = lambda number: None
     world.choose(0)
     check(world, remembering)
@@ -195,14 +196,14 @@ def asked_by(
     world: CountingDomain, remembering: RememberingWorld, queries: Sequence[Search]
 ) -> list[tuple[Search, int]]:
     world.asked.clear()
-    remembering.ask_all(queries)
+    answers_of(remembering, queries)
     return list(world.asked)
 
 
 def test_where_nothing_moved_nothing_is_asked_but_that() -> None:
     world = built()
     remembering = RememberingWorld(world, Memory())
-    remembering.ask_all(QUERIES[:9])
+    answers_of(remembering, QUERIES[:9])
     asked = asked_by(world, remembering, QUERIES[:9])
     assert [query.base for query, _ in asked] == ["rootdse", "CN=NTDS Settings,CN=a", f"CN=Deleted Objects,{HEAD}"]
 
@@ -249,7 +250,7 @@ def test_what_moved_and_cannot_be_identified_is_not_taken_for_all_there_is() -> 
     for number in range(3):
         happen(world, ("add", number, 9, "user"))
     remembering = RememberingWorld(world, Memory())
-    remembering.ask_all(QUERIES[:1])
+    answers_of(remembering, QUERIES[:1])
     happen(world, ("modify", 1, 5))
     check(world, remembering)
     assert len(asked_by(world, remembering, QUERIES[:1])) > 0

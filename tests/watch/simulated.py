@@ -7,7 +7,7 @@ controller that restarts keeps its count and its id; what is written to one is b
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -232,8 +232,8 @@ class SimulatedWorld:
         self.domain.reach()
         return self.domain.controllers(domain)
 
-    def ask_all(self, queries: Sequence[Query]) -> list[Rows | ReconcileError]:
-        return one_by_one(self.ask, queries)
+    def ask_each(self, queries: Sequence[Query]) -> Iterator[tuple[int, Rows | ReconcileError]]:
+        return enumerate(one_by_one(self.ask, queries))
 
     def ask(self, query: Query) -> Rows:
         self._wait_for_answer()
