@@ -34,7 +34,6 @@ def look(
     """
     from reconciler.core.limits import Limits, lapsed, owed
     from reconciler.core.report import Report
-    from reconciler.core.saved_plan import Origin
     from reconciler.edge.journal_file import JournalFile
     from reconciler.engine.certify import Sources
     from reconciler.engine.converge import plan_only
@@ -62,6 +61,8 @@ def look(
         for line in lapsed(permit.approvals, found.digest, started):
             screen.stderr(line, "magenta")
         if out is not None:
+            from reconciler.core.saved_plan import Origin
+
             origin = Origin(started, tools.run, report.state, str(path), loaded.sha256)
             save(out, report, origin, owed(journal.obligations()))
     return show(report, form, files)

@@ -69,7 +69,7 @@ def apply(
     """Bring the world to the declared state: observe, diff, apply in order, again, until nothing differs."""
     from reconciler.cli.duty import Duty
     from reconciler.core.lengths import duration
-    from reconciler.core.limits import Limits, check_state
+    from reconciler.core.limits import Limits
     from reconciler.edge import plan_file
 
     check(report)
@@ -82,7 +82,7 @@ def apply(
     saved = plan_file.read(path)
     loaded = load(Path(saved.state_path) if saved else path)
     if saved is not None:
-        check_state(saved, loaded.sha256, str(path))
+        saved.check_state(loaded.sha256, str(path))
     permit = loaded.permit(limits, saved, str(path) if saved else "")
     if not despite_pause:
         refuse_while_paused(loaded)

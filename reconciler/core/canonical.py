@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import Struct
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 
 from reconciler.core.secret import CredentialPart, Generated, SecretRef, Template
 from reconciler.core.values import Dn, Guid, Sid
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 

@@ -67,6 +67,9 @@ class Graph:
 
     def forward(self, keys: Collection[Key]) -> tuple[Key, ...]:
         """Return these keys in the order in which they go forward: what is dangerous comes as late as it can."""
+        if not any(self[key].danger for key in keys):  # of thousands of accounts and groups none is
+            wanted = frozenset(keys)
+            return tuple(key for key in self.sequence if key in wanted)
         return last_in(self._jobs(keys, "apply"))
 
     def backward(self, keys: Collection[Key]) -> tuple[Key, ...]:

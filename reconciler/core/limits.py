@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from reconciler.core.canonical import Sha256, digest_of, plain
 from reconciler.core.errors import NeedsPerson, UnsafePlan
 from reconciler.core.exposure import about
 from reconciler.core.lengths import written_out
 from reconciler.core.plan import Change, Intent, Plan
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Key
-from reconciler.core.saved_plan import PLAN_AGAIN, SavedPlan, Sha256, moved, names
 from reconciler.core.steps import DeleteEntry
 
+if TYPE_CHECKING:
+    from reconciler.core.saved_plan import SavedPlan
+
 SHOWN_KEYS = 10
+PLAN_AGAIN = "make the plan again, look through it, and apply that one"
 LONGER = (
     "put back first what is open (`phase: complete`), take it in smaller parts, or allow more with `--max-exposure`"
 )
@@ -165,6 +169,20 @@ def foreseen(build: Callable[[frozenset[str]], Plan]) -> Plan:
         given |= asked
 
 
+def steps_digest(changes: Iterable[Change]) -> str:
+    """Return what an approval is bound to: SHA-256 over keys, directions, differences and the text of the steps, in order.
+
+    Times, gates and approvals are not in it, so that it stays the same when the approval is given. Compute it from the
+    plan that ``foreseen`` returns: some kinds know their steps only with the approval.
+    """
+    return digest_of(
+        [
+            [c.key, c.direction, plain(c.differs), [[s.says, str(s.effect), s.risk] for s in c.steps], c.pending]
+            for c in changes
+        ]
+    )
+
+
 def grant(intents: Mapping[Key, Intent], approved: frozenset[str], keys: Collection[Key]) -> dict[Key, Intent]:
     """Approve these names for these resources, beside what each declares itself."""
     return {
@@ -203,7 +221,7 @@ class Permit(Struct, frozen=True):
         """
         promises = list(obligations)
         if self.saved is not None:
-            self._refuse("the world moved since the plan was made", moved(self.saved, plan, owed(promises)), PLAN_AGAIN)
+            self._refuse("the world moved since the plan was made", self.saved.moved(plan, owed(promises)), PLAN_AGAIN)
         reasons = check(plan, self.limits, made_by_us(promises))
         self._refuse("the plan goes beyond the limits of this run", reasons, MORE)
         longer = too_long(plan, self.limits, owed(promises)).values()
@@ -219,7 +237,7 @@ class Permit(Struct, frozen=True):
             done: Changes made earlier in this run.
         """
         what = change.wanted.title()
-        if self.saved is not None and not names(self.saved, change):
+        if self.saved is not None and not self.saved.names(change):
             return NeedsPerson(f"{what}: this is not in the saved plan", where=change.key, do=PLAN_AGAIN)
         reasons = check(replace(plan, changes=(change,)), self.limits, made_by_us(obligations), done)
         if change.direction == "apply" and reasons:
@@ -245,20 +263,6 @@ def owed(obligations: Iterable[Obligation]) -> list[Key]:
 def made_by_us(obligations: Iterable[Obligation]) -> set[Key]:
     """Return the keys of what was not there before we changed it."""
     return {p.key for p in obligations if p.changed_at is not None and p.baseline.get("ensure") == "absent"}
-
-
-def check_state(saved: SavedPlan, state_sha256: str, where: str = "") -> None:
-    """Refuse a plan that was made from another state file.
-
-    Raises:
-        UnsafePlan: The bytes of the state file are not those of then.
-    """
-    if saved.state_sha256 != state_sha256:
-        raise UnsafePlan(
-            f"the state file {saved.state_path} changed since the plan was made ({saved.state_sha256} -> {state_sha256})",
-            where=where,
-            do=PLAN_AGAIN,
-        )
 
 
 def _holds(approval: Approval, plan_digest: str, now: datetime) -> bool:

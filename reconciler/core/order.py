@@ -35,8 +35,6 @@ class Job(NamedTuple):
 
 def last_in(jobs: tuple[Job, ...]) -> tuple[str, ...]:
     """Return the order in which weighted jobs start as late as they can; ties keep the given order."""
-    if not any(job.weight for job in jobs):
-        return tuple(job.key for job in jobs)
     before: dict[str, list[str]] = {job.key: [] for job in jobs}
     for job in jobs:
         for key in job.after:

@@ -8,24 +8,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from msgspec import Struct
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from reconciler.core.canonical import canonical, digest_of, plain
+from reconciler.core.canonical import Sha256, canonical, digest_of, plain
 from reconciler.core.errors import DesiredStateError, Problem, UnsafePlan
+from reconciler.core.limits import PLAN_AGAIN
 from reconciler.core.plan import Change, Direction, Plan
 from reconciler.core.resource import Key, Resource
 from reconciler.core.values import Phase
 
 VERSION: Literal["reconciler/v1"] = "reconciler/v1"
 KIND: Literal["SavedPlan"] = "SavedPlan"
-PLAN_AGAIN = "make the plan again, look through it, and apply that one"
 SHOWN_CHARS = 80
 SHOWN_ITEMS = 5
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
@@ -77,6 +75,50 @@ class SavedPlan(_Part):
     owed: tuple[Key, ...]
     changes: list[Any]
     digest: Sha256
+
+    def check_state(self, state_sha256: str, where: str = "") -> None:
+        """Refuse a plan that was made from another state file.
+
+        Raises:
+            UnsafePlan: The bytes of the state file are not those of then.
+        """
+        if self.state_sha256 != state_sha256:
+            raise UnsafePlan(
+                f"the state file {self.state_path} changed since the plan was made ({self.state_sha256} -> {state_sha256})",
+                where=where,
+                do=PLAN_AGAIN,
+            )
+
+    def moved(self, plan: Plan, owed: Iterable[Key]) -> tuple[str, ...]:
+        """Say what is not as it was when the plan was made; empty where nothing moved.
+
+        One line per resource, with its fields (then -> now). A resource that reads the same but for which something else would be
+        sent counts as moved too: what the step is made of was observed beside the managed fields.
+
+        Args:
+            plan: As it would be made now.
+            owed: As for ``save_value``, now.
+        """
+        said: dict[Key, str] = {}
+        for key in {**self.observed, **self.unknown, **plan.observed, **plan.errors}:
+            if line := _moved_one(self, plan, key):
+                said[key] = line
+        for key, line in _planned_otherwise(self, plan).items():
+            said.setdefault(key, line)
+        lines = [f"{key}: {line}" for key, line in said.items()]
+        before, now = set(self.owed), set(owed)
+        lines += [f"{key}: has to be put back now, but had not when the plan was made" for key in sorted(now - before)]
+        lines += [f"{key}: had to be put back when the plan was made, but need not now" for key in sorted(before - now)]
+        order = [change.key for change in plan.changes]
+        if not lines and order != [change.key for change in self.planned]:
+            lines.append(f"the order of work is another: {', '.join(order)}")
+        return tuple(lines)
+
+    def names(self, change: Change) -> bool:
+        """Return whether a change is one of the saved plan's, or puts something back."""
+        return change.direction == "revert" or any(
+            was.key == change.key and was.direction == change.direction for was in self.planned
+        )
 
 
 class Origin(Struct, frozen=True):
@@ -144,53 +186,6 @@ def read_value(value: object, where: str = "") -> SavedPlan:
         raise _unreadable(
             f"this version cannot read the saved plan: `{place}`: {fault['msg']}", where, PLAN_AGAIN
         ) from error
-
-
-def moved(saved: SavedPlan, plan: Plan, owed: Iterable[Key]) -> tuple[str, ...]:
-    """Say what is not as it was when the plan was made; empty where nothing moved.
-
-    One line per resource, with its fields (then -> now). A resource that reads the same but for which something else would be
-    sent counts as moved too: what the step is made of was observed beside the managed fields.
-
-    Args:
-        plan: As it would be made now.
-        owed: As for ``save_value``, now.
-    """
-    said: dict[Key, str] = {}
-    for key in {**saved.observed, **saved.unknown, **plan.observed, **plan.errors}:
-        if line := _moved_one(saved, plan, key):
-            said[key] = line
-    for key, line in _planned_otherwise(saved, plan).items():
-        said.setdefault(key, line)
-    lines = [f"{key}: {line}" for key, line in said.items()]
-    before, now = set(saved.owed), set(owed)
-    lines += [f"{key}: has to be put back now, but had not when the plan was made" for key in sorted(now - before)]
-    lines += [f"{key}: had to be put back when the plan was made, but need not now" for key in sorted(before - now)]
-    order = [change.key for change in plan.changes]
-    if not lines and order != [change.key for change in saved.planned]:
-        lines.append(f"the order of work is another: {', '.join(order)}")
-    return tuple(lines)
-
-
-def names(saved: SavedPlan, change: Change) -> bool:
-    """Return whether a change is one of the saved plan's, or puts something back."""
-    return change.direction == "revert" or any(
-        was.key == change.key and was.direction == change.direction for was in saved.planned
-    )
-
-
-def steps_digest(changes: Iterable[Change]) -> str:
-    """Return what an approval is bound to: SHA-256 over keys, directions, differences and the text of the steps, in order.
-
-    Times, gates and approvals are not in it, so that it stays the same when the approval is given. Compute it from the
-    plan that ``limits.foreseen`` returns: some kinds know their steps only with the approval.
-    """
-    return digest_of(
-        [
-            [c.key, c.direction, plain(c.differs), [[s.says, str(s.effect), s.risk] for s in c.steps], c.pending]
-            for c in changes
-        ]
-    )
 
 
 def seen(resource: Resource) -> Seen:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.core.errors import DesiredStateError, Problem, ReconcileError, UnsafePlan
-from reconciler.core.saved_plan import KIND, PLAN_AGAIN, SavedPlan, read_value
+from reconciler.core.limits import PLAN_AGAIN
+from reconciler.core.saved_plan import KIND, SavedPlan, read_value
 from reconciler.edge.regular_file import read_regular
 from reconciler.edge.whole_file import replace_whole
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -197,6 +196,8 @@ def _choice(complaint: _Complaint, name: str) -> tuple[str, str]:
 
 
 def _nearest(word: str, choices: Iterable[str]) -> list[str]:
+    import difflib  # only who made a mistake pays it
+
     folded = {choice.lower(): choice for choice in choices}
     return [folded[found] for found in difflib.get_close_matches(word.lower(), folded, n=1)]
 

@@ -14,10 +14,9 @@ from msgspec.structs import replace
 from reconciler.core.errors import NeedsPerson, ReconcileError, Stale
 from reconciler.core.forecast import forecast
 from reconciler.core.graph import Graph
-from reconciler.core.limits import foreseen, grant, standing
+from reconciler.core.limits import foreseen, grant, standing, steps_digest
 from reconciler.core.plan import Change, Finding, Observation, Plan, blockers, build, examine, walk_order
 from reconciler.core.resource import Key
-from reconciler.core.saved_plan import steps_digest
 from reconciler.engine.authorship import with_author, with_authors
 from reconciler.engine.drift import with_ignored
 from reconciler.engine.events import Event

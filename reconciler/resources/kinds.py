@@ -7,7 +7,7 @@ a thousand accounts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from functools import cache, reduce
 from importlib import import_module
 from operator import or_
 from typing import Annotated, Any
@@ -47,15 +47,20 @@ class _Kinds(Mapping[str, type[Resource]]):
     """The class of each kind."""
 
     def __getitem__(self, kind: str) -> type[Resource]:
-        module, _, name = _PLACES[kind].partition(":")
-        found: type[Resource] = getattr(import_module(f"reconciler.resources.{module}"), name)
-        return found
+        return _imported(_PLACES[kind])
 
     def __iter__(self) -> Iterator[str]:
         return iter(_PLACES)
 
     def __len__(self) -> int:
         return len(_PLACES)
+
+
+@cache
+def _imported(place: str) -> type[Resource]:
+    module, _, name = place.partition(":")
+    found: type[Resource] = getattr(import_module(f"reconciler.resources.{module}"), name)
+    return found
 
 
 KINDS: Mapping[str, type[Resource]] = _Kinds()

@@ -15,7 +15,6 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from xml.etree import ElementTree
 
 from msgspec import Struct
 
@@ -129,6 +128,8 @@ def server_of(dsa: str) -> str:
 def _fragment(text: str) -> Mapping[str, str]:
     if "<!" in text:
         return {}
+    from xml.etree import ElementTree  # many kinds may look here, and few ever do
+
     try:
         root = ElementTree.fromstring(text.strip("\0 \r\n\t"))  # noqa: S314 - document types were refused above
     except (ElementTree.ParseError, ValueError):

@@ -103,7 +103,7 @@ def _with_restarts(made: list[Declaration]) -> list[Declaration]:
     waiting: dict[str, list[Key]] = {}
     for declaration in made:
         resource = declaration.resource
-        if getattr(resource, "restart", False) and not resource.barrier:
+        if _may_wait_for_restart(type(resource)) and getattr(resource, "restart", False):
             waiting.setdefault(str(getattr(resource, "host", "")), []).append(resource.key)
     out, served = [], set()
     for declaration in made:
@@ -111,14 +111,22 @@ def _with_restarts(made: list[Declaration]) -> list[Declaration]:
         if resource.barrier:
             host = str(getattr(resource, "host", ""))
             served.add(host)
-            resource = resource.model_copy(update={"after": _joined(resource.after, waiting.get(host, []))})
-        out.append(Declaration(resource, declaration.origin))
+            joined = resource.model_copy(update={"after": _joined(resource.after, waiting.get(host, []))})
+            out.append(Declaration(joined, declaration.origin))
+        else:
+            out.append(declaration)
     for host in (host for host in waiting if host not in served):
         restart = KINDS["win.restart"].model_validate(
             {"host": host, "after": _joined((), waiting[host]), "pending": ()}
         )
         out.append(Declaration(restart, ("hosts", host)))
     return out
+
+
+@cache
+def _may_wait_for_restart(kind: type[Resource]) -> bool:
+    """Whether a kind says of some of its resources that they count only after a restart."""
+    return "restart" in kind.model_fields and not kind.barrier
 
 
 def restarts_of(hosts: Iterable[str]) -> list[Declaration]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.core.graph import Graph, dependents
+from reconciler.core.order import last_in
 from reconciler.core.query import Query, Rows
 from reconciler.core.resource import Declaration, Need, Resource
 from reconciler.core.steps import Step
@@ -102,6 +103,16 @@ def test_sequence_is_that_of_the_file_whatever_things_weigh() -> None:
     graph = Graph([thing("c", weakens="x", weight=9), thing("a"), thing("b", "a")])
     assert graph.sequence == ("t/c", "t/a", "t/b")
     assert graph.order == ("t/a", "t/b", "t/c")
+
+
+@given(acyclic(), st.sets(st.integers(0, 14)))
+def test_where_nothing_is_dangerous_the_order_is_what_the_schedule_would_say(
+    declarations: list[Declaration], chosen: set[int]
+) -> None:
+    graph = Graph(declarations)
+    keys = {f"t/{number}" for number in chosen} & set(graph.declarations)
+    assert graph.forward(keys) == last_in(graph._jobs(keys, "apply"))
+    assert graph.backward(keys) == graph.forward(keys)[::-1]
 
 
 def test_explicit_and_implied_requirements_are_one_edge_with_the_first_reason() -> None:

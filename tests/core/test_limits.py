@@ -20,18 +20,18 @@ from reconciler.core.limits import (
     Limits,
     Permit,
     check,
-    check_state,
     foreseen,
     grant,
     lapsed,
     standing,
+    steps_digest,
     too_long,
 )
 from reconciler.core.looks import Reading
 from reconciler.core.plan import Change, Intent, Observation, Plan, build
 from reconciler.core.ports import Obligation
 from reconciler.core.resource import Declaration, Resource
-from reconciler.core.saved_plan import Origin, read_value, save_value, steps_digest
+from reconciler.core.saved_plan import Origin, read_value, save_value
 from reconciler.core.steps import DeleteEntry, Step
 from tests.fake_world import Setting
 
@@ -253,9 +253,9 @@ def test_the_limit_holds_for_the_whole_run() -> None:
 def test_another_state_file_is_refused() -> None:
     saved = saved_permit(plan_of()).saved
     assert saved is not None
-    check_state(saved, "0" * 64)
+    saved.check_state("0" * 64)
     with pytest.raises(UnsafePlan, match=r"state\.yaml changed"):
-        check_state(saved, OTHER)
+        saved.check_state(OTHER)
 
 
 # How long a weakening may be live.

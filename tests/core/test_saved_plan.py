@@ -15,17 +15,16 @@ from msgspec.structs import replace
 
 from reconciler.core.canonical import canonical, digest_of, plain
 from reconciler.core.errors import DesiredStateError, NeedsPerson, ReconcileError, Unreachable, UnsafePlan
+from reconciler.core.limits import steps_digest
 from reconciler.core.plan import Change, Plan
 from reconciler.core.query import Command, Query, Rows
 from reconciler.core.resource import Resource, differences
 from reconciler.core.saved_plan import (
     Origin,
     SavedPlan,
-    moved,
     read_value,
     save_value,
     seen,
-    steps_digest,
 )
 from reconciler.core.secret import SecretRef
 from reconciler.core.steps import Note, Step
@@ -104,7 +103,7 @@ PLANS = st.dictionaries(st.sampled_from(["a", "b", "c"]), FIELDS, max_size=3)
 @settings(deadline=None)
 @given(PLANS)
 def test_in_an_unmoved_world_nothing_moved(observed: dict[str, dict[str, Any]]) -> None:
-    assert moved(save(plan_of(observed)), plan_of(observed), ()) == ()
+    assert save(plan_of(observed)).moved(plan_of(observed), ()) == ()
 
 
 @settings(deadline=None)
@@ -114,7 +113,7 @@ def test_whatever_moves_is_named_and_nothing_else(
 ) -> None:
     name = data.draw(st.sampled_from(sorted(observed)))
     now = {**observed, name: fields}
-    lines = moved(save(plan_of(observed)), plan_of(now), ())
+    lines = save(plan_of(observed)).moved(plan_of(now), ())
     both = "present" == observed[name]["ensure"] == fields["ensure"]
     if observed[name]["ensure"] != fields["ensure"]:
         assert lines == (f'test.lamp/{name}: ensure "{observed[name]["ensure"]}" -> "{fields["ensure"]}"',)
@@ -129,37 +128,35 @@ def test_whatever_moves_is_named_and_nothing_else(
 
 def test_lists_are_compared_by_member() -> None:
     before, now = plan_of({"a": {"people": ("ann", "bob")}}), plan_of({"a": {"people": ("bob", "carl", "dora")}})
-    assert moved(save(before), now, ()) == ('test.lamp/a: people gained "carl", "dora" and lost "ann"',)
+    assert save(before).moved(now, ()) == ('test.lamp/a: people gained "carl", "dora" and lost "ann"',)
     turned = plan_of({"a": {"people": ("bob", "ann")}})
-    assert moved(save(before), turned, ()) == ("test.lamp/a: people has another order",)
+    assert save(before).moved(turned, ()) == ("test.lamp/a: people has another order",)
 
 
 def test_zero_text_and_absence_are_three_things() -> None:
     for was, now, said in ((0, None, "0 -> absent"), (0, "0", '0 -> "0"'), (None, 0, "absent -> 0")):
-        assert moved(save(plan_of({"a": {"level": was}})), plan_of({"a": {"level": now}}), ()) == (
+        assert save(plan_of({"a": {"level": was}})).moved(plan_of({"a": {"level": now}}), ()) == (
             f"test.lamp/a: level {said}",
         )
 
 
 def test_values_cannot_play_tricks_on_a_terminal() -> None:
-    (line,) = moved(save(plan_of({"a": {"level": 1}})), plan_of({"a": {"level": "\x1b[2J\n\u202e" + "x" * 500}}), ())
+    (line,) = save(plan_of({"a": {"level": 1}})).moved(plan_of({"a": {"level": "\x1b[2J\n\u202e" + "x" * 500}}), ())
     assert line.isprintable()
     assert len(line) < 200
 
 
 def test_what_cannot_be_read_any_more_moved_and_what_can_be_now_too() -> None:
     fine, broken = plan_of({"a": WANTED}), plan_of({}, {"a": Unreachable("no answer")})
-    assert moved(save(fine), broken, ()) == ("test.lamp/a: cannot be observed now: no answer",)
-    assert moved(save(broken), fine, ()) == (
-        "test.lamp/a: is known now, but was not when the plan was made: no answer",
-    )
-    assert moved(save(broken), broken, ()) == ()
+    assert save(fine).moved(broken, ()) == ("test.lamp/a: cannot be observed now: no answer",)
+    assert save(broken).moved(fine, ()) == ("test.lamp/a: is known now, but was not when the plan was made: no answer",)
+    assert save(broken).moved(broken, ()) == ()
 
 
 def test_promises_that_opened_or_closed_are_named() -> None:
     saved = save(plan_of({}), owed=("x", "y"))
-    assert moved(saved, plan_of({}), ("y", "x")) == ()
-    lines = moved(saved, plan_of({}), ("y", "z"))
+    assert saved.moved(plan_of({}), ("y", "x")) == ()
+    lines = saved.moved(plan_of({}), ("y", "z"))
     assert [line.partition(":")[0] for line in lines] == ["z", "x"]
 
 
@@ -170,21 +167,21 @@ def test_other_steps_for_the_same_observation_are_refused() -> None:
     other = replace(hidden, effect=Command("h", "set", arguments=("a", b"\x02")))
     one, two = (replace(plan, changes=(replace(change, steps=(step,)),)) for step in (hidden, other))
     assert str(hidden) == str(other)
-    (line,) = moved(save(one), two, ())
+    (line,) = save(one).moved(two, ())
     assert line.startswith("test.lamp/a: reads the same")
-    (line,) = moved(save(one), replace(one, changes=(replace(one.changes[0], direction="revert"),)), ())
+    (line,) = save(one).moved(replace(one, changes=(replace(one.changes[0], direction="revert"),)), ())
     assert "the plan would apply it, but now that is revert" in line
 
 
 def test_a_gate_that_came_up_is_named() -> None:
     plan = plan_of({"a": {"level": 1}})
     gated = replace(plan, changes=(replace(plan.changes[0], gate=NeedsPerson("ask", approval="dare")),))
-    assert moved(save(plan), gated, ()) == ('test.lamp/a: waits for "dare" now, and did not when planned',)
+    assert save(plan).moved(gated, ()) == ('test.lamp/a: waits for "dare" now, and did not when planned',)
 
 
 def test_another_order_of_work_is_refused() -> None:
     plan = plan_of({"a": {"level": 1}, "b": {"level": 1}})
-    (line,) = moved(save(plan), replace(plan, changes=plan.changes[::-1]), ())
+    (line,) = save(plan).moved(replace(plan, changes=plan.changes[::-1]), ())
     assert line == "the order of work is another: test.lamp/b, test.lamp/a"
 
 
@@ -195,7 +192,7 @@ def test_facts_of_the_journal_do_not_make_another_plan() -> None:
         change, steps=change.wanted.steps(change.observed.with_facts(boot=2), frozenset({"level", "people"}))
     )
     assert later.steps != change.steps
-    assert moved(save(plan), replace(plan, changes=(later,)), ()) == ()
+    assert save(plan).moved(replace(plan, changes=(later,)), ()) == ()
 
 
 def test_no_secret_and_no_input_is_in_what_was_observed() -> None:
