@@ -179,10 +179,9 @@ class Resource(BaseModel, ABC):
     def with_facts(self, **facts: Any) -> Self:
         """Return a copy that carries these facts as well."""
         copy = self.model_copy()
-        assert (
-            copy.__pydantic_private__ is not None
-        )  # its own; to set an attribute of a model takes longer than to copy it
-        copy.__pydantic_private__["_facts"] = {**self._facts, **facts}
+        private = copy.__pydantic_private__  # its own; the attribute takes pydantic as long as the copy
+        assert private is not None
+        private["_facts"] = {**private["_facts"], **facts}
         return copy
 
     def managed(self) -> tuple[str, ...]:
