@@ -12,6 +12,9 @@ from msgspec.structs import replace
 from reconciler.core.drift import Sighting
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.resource import Key
+from reconciler.core.runs import BEGUN, ENDED
+
+RUNS = (*BEGUN, *ENDED)
 
 
 class MemoryJournal:
@@ -20,7 +23,8 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._facts: dict[str, str] = {}
         self._obligations: list[Obligation] = []
-        self._history: list[str] = []
+        self._history: list[tuple[int, dict[str, Any]]] = []
+        self._last = 0
         self._drifts: list[Sighting] = []
 
     def facts(self, prefix: str) -> dict[str, Json]:
@@ -69,10 +73,13 @@ class MemoryJournal:
     def record(self, event: str, at: datetime, *details: Json) -> None:
         for detail in details:
             beside = {name: value for name, value in detail.items() if name not in ("id", "at", "event")}
-            self._history.append(_text({"at": _utc(at).isoformat(), "event": event, **beside}))
+            self._last += 1
+            self._history.append(
+                (self._last, json.loads(_text({"at": _utc(at).isoformat(), "event": event, **beside})))
+            )
 
     def history(self, after: int = 0) -> Sequence[Json]:
-        return [{"id": number, **json.loads(entry)} for number, entry in enumerate(self._history, 1) if number > after]
+        return [{"id": number, **json.loads(_text(entry))} for number, entry in self._history if number > after]
 
     def steps(self, latest: int, key: Key = "") -> Sequence[Json]:
         found = [one for one in self.history() if one["event"] == "step" and key in ("", one.get("key"))]
@@ -80,12 +87,17 @@ class MemoryJournal:
 
     def forget_steps(self, before: datetime) -> None:
         still = {kept.key for kept in self.obligations()}
-        entries = [json.loads(entry) for entry in self._history]
         self._history = [
-            _text(entry)
-            for entry in entries
+            (number, entry)
+            for number, entry in self._history
             if entry["event"] != "step" or entry["at"] >= before.isoformat() or entry.get("key") in still
         ]
+
+    def runs(self, after: int, most: int) -> Sequence[Json]:
+        return [one for one in self.history(after) if one["event"] in RUNS][:most]
+
+    def forget_runs(self, upto: int) -> None:
+        self._history = [entry for entry in self._history if entry[0] > upto or entry[1]["event"] not in RUNS]
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         for found in sightings:

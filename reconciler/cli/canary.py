@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from reconciler.reports.canary import Flight
     from reconciler.resources.ad_canary import Canary
 
+_STEPS = 1000  # one try takes a handful
+
 
 def canary(
     state: StatePath,
@@ -105,8 +107,8 @@ def _fly(loaded: Loaded, bird: Canary, tools: Tools) -> tuple[Flight, Result]:
     (outcome,) = result.outcomes
     legs = tuple(
         Leg(str(one["step"]), str(one["outcome"]), float(one["took_s"]))
-        for one in journal.history()
-        if one["event"] == "step" and one.get("run") == tools.run
+        for one in journal.steps(_STEPS, bird.key)
+        if one.get("run") == tools.run
     )
     journal.record("canary ended", tools.clock.now(), {"run": tools.run, "exit_code": int(_code(result))})
     took_s = (tools.clock.now() - started).total_seconds()

@@ -14,9 +14,10 @@ from reconciler.core.errors import ReconcileError
 if TYPE_CHECKING:
     from reconciler.cli.loading import Loaded
     from reconciler.core.report import Report
+    from reconciler.core.runs import Runs
     from reconciler.edge.systemd import Notifier
     from reconciler.engine.run import Tools
-    from reconciler.reports.metrics import Family, Runs
+    from reconciler.reports.metrics import Family
 
 
 class Duty:
@@ -63,15 +64,17 @@ class Duty:
     def measure(self) -> list[Family]:
         """Return the metrics of this moment; nothing before the first run."""
         from reconciler.core.notice import OUTBOX, TALLY
+        from reconciler.core.runs import runs
         from reconciler.edge.clock import SystemClock
         from reconciler.edge.journal_file import JournalFile
-        from reconciler.reports.metrics import Runs, Seen, families, runs
+        from reconciler.engine.forgetting import counted
+        from reconciler.reports.metrics import Seen, families
 
         if self._loaded is None:
             return []
         journal = JournalFile.read_only(self._loaded.journal)
         try:
-            known = self._runs or Runs()
+            known = self._runs or counted(journal)
             self._runs = runs(journal.history(known.last), known)
             return families(
                 Seen(

@@ -173,6 +173,18 @@ class Journal(Protocol):
         """Drop steps from before this moment from the history, but none about what is still to be put back."""
         ...
 
+    def runs(self, after: int, most: int) -> Sequence[Json]:
+        """Return the entries of the history that say when runs began and ended, oldest first, at most so many.
+
+        Args:
+            after: Only entries with a higher id.
+        """
+        ...
+
+    def forget_runs(self, upto: int) -> None:
+        """Drop those entries up to this id."""
+        ...
+
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Keep drifts, all or none: each replaces the open one of the same key and fields, or begins one."""
         ...

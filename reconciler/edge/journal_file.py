@@ -17,6 +17,7 @@ from reconciler.core.drift import Sighting
 from reconciler.core.errors import JournalError
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.resource import Key
+from reconciler.core.runs import BEGUN, ENDED
 from reconciler.edge.journal_facts import FactCache
 from reconciler.edge.journal_schema import VERSION
 from reconciler.edge.journal_storage import (
@@ -47,6 +48,8 @@ _MARK = (
 )
 _UNTIL = "UPDATE obligations SET wanted_until = ? WHERE key = ? AND closed_at IS NULL AND changed_at IS NOT NULL"
 _HISTORY = "SELECT id, at, event, detail FROM history"
+_RUNS = f"event IN ({', '.join(map(repr, (*BEGUN, *ENDED)))})"
+_NOT_THE_LAST = "id < (SELECT max(id) FROM history)"  # else SQLite would give its number to the next entry
 _OLD_STEPS = (
     "event = 'step' AND at < ? "
     "AND json_extract(detail, '$.key') NOT IN (SELECT key FROM obligations WHERE closed_at IS NULL)"
@@ -253,7 +256,17 @@ class JournalFile:
     def forget_steps(self, before: datetime) -> None:
         """Drop steps from before this moment, but none about what is still to be put back; without any, nothing is written."""
         if self._rows(f"SELECT 1 FROM history WHERE {_OLD_STEPS} LIMIT 1", _time(before)):  # noqa: S608
-            self._write(f"DELETE FROM history WHERE {_OLD_STEPS}", [(_time(before),)])  # noqa: S608
+            self._write(f"DELETE FROM history WHERE {_OLD_STEPS} AND {_NOT_THE_LAST}", [(_time(before),)])  # noqa: S608
+
+    def runs(self, after: int, most: int) -> Sequence[Json]:
+        """Return the entries about when runs began and ended, oldest first."""
+        return [
+            _entry(row) for row in self._rows(f"{_HISTORY} WHERE id > ? AND {_RUNS} ORDER BY id LIMIT ?", after, most)
+        ]
+
+    def forget_runs(self, upto: int) -> None:
+        """Drop those entries up to this id."""
+        self._write(f"DELETE FROM history WHERE id <= ? AND {_RUNS} AND {_NOT_THE_LAST}", [(upto,)])  # noqa: S608
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         """Keep drifts, all or none: each replaces the open one of the same key and fields, or begins one."""

@@ -24,6 +24,7 @@ from reconciler.core.resource import Key, Resource
 from reconciler.core.windows import Window, opens
 from reconciler.engine.certify import Sources
 from reconciler.engine.drift import AS_WANTED, drift_of, drifts_of, fields_of, wanted_digest
+from reconciler.engine.forgetting import forget_runs
 from reconciler.engine.intents import Scope, freeze
 from reconciler.engine.pausing import paused
 from reconciler.engine.sightings import sighted
@@ -186,6 +187,7 @@ class Restraint(Unrestrained):
             journal.note(news, now)
         journal.forget_sightings(now - self._terms.keep)
         journal.forget_steps(now - self._terms.keep)
+        forget_runs(journal, now - self._terms.keep, now)
         return tuple(drift for drift in drifts if self._counts(drift, now))
 
     def _counts(self, drift: Drift, now: datetime) -> bool:

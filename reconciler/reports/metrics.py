@@ -6,22 +6,19 @@ The names are part of the interface; alerts stand on them. The one that matters 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from reconciler import __version__
-from reconciler.core.exit_codes import ExitCode
 from reconciler.core.ports import Json, Obligation
 from reconciler.core.report import Report
+from reconciler.core.runs import BOUNDS_S, Runs
 from reconciler.reports.incidents import TOLD
 from reconciler.reports.json_report import weight_of
 
-BOUNDS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0)
-"""Upper bounds of the histogram of how long runs take."""
 CLASSES = ("intended", "corrective", "external", "transient", "unknown")
 
 Labels = tuple[tuple[str, str], ...]
@@ -45,30 +42,6 @@ class Family(Struct, frozen=True):
     help: str
     sort: Literal["gauge", "counter", "histogram"]
     samples: tuple[tuple[Labels, float | Spread], ...]
-
-
-class Runs(Struct, frozen=True):
-    """What the history of a journal tells about the runs so far; as small after years as on the first day.
-
-    Attributes:
-        ended: How many began and ended.
-        within: How many of those took at most each of ``BOUNDS_S``.
-        took_s: How long they took all together.
-        converged_at: When one ended with code 0 last.
-        open: When those began that have not ended, by run.
-        last: The id of the last entry that was read.
-    """
-
-    begun: int = 0
-    ended: int = 0
-    within: tuple[int, ...] = (0,) * len(BOUNDS_S)
-    took_s: float = 0.0
-    converged_at: datetime | None = None
-    open: Mapping[str, datetime] = field(default_factory=dict)
-    last: int = 0
-
-
-NO_RUNS = Runs()
 
 
 class Seen(Struct, frozen=True):
@@ -95,28 +68,6 @@ class Seen(Struct, frozen=True):
     exit_code: int | None = None
     ended_at: datetime | None = None
     lag_s: float | None = None
-
-
-def runs(history: Iterable[Mapping[str, Any]], before: Runs = NO_RUNS) -> Runs:
-    """Read the history of a journal, or what came to it since ``before``."""
-    found, began = before, dict(before.open)
-    for entry in history:
-        event, run, at = entry["event"], str(entry.get("run", "")), datetime.fromisoformat(entry["at"])
-        if event in ("apply", "revert"):
-            found = replace(found, begun=found.begun + 1)
-            began[run] = at
-        elif event in ("apply ended", "revert ended"):
-            if (start := began.pop(run, None)) is not None:
-                found = _with_length(found, max(0.0, (at - start).total_seconds()))
-            if entry.get("exit_code") == ExitCode.OK:
-                found = replace(found, converged_at=at)
-        found = replace(found, last=int(entry.get("id", found.last)))
-    return replace(found, open=began)
-
-
-def _with_length(found: Runs, length_s: float) -> Runs:
-    within = tuple(count + (length_s <= bound) for count, bound in zip(found.within, BOUNDS_S, strict=True))
-    return replace(found, ended=found.ended + 1, within=within, took_s=found.took_s + length_s)
 
 
 def families(seen: Seen) -> list[Family]:

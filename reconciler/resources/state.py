@@ -59,7 +59,8 @@ class State(BaseModel):
     )
     history_keep: Length = Field(
         timedelta(days=180),
-        description="How long a drift that is over stays in the journal, such as `90d`; 180 days where not given.",
+        description="How long a drift that is over, and what runs did, stay in the journal, such as `90d`; 180 days where not given. "
+        "What is still to be put back stays, and so do promises, certificates and totals.",
     )
     credentials: dict[Name, Credential] = Field(min_length=1)
     domains: dict[Name, Domain] = Field(min_length=1)

@@ -13,7 +13,9 @@ import pytest
 
 from reconciler.edge.audit_check import audit_path
 from reconciler.edge.journal_file import JournalFile
+from reconciler.engine.forgetting import TOGETHER, counted
 from tests.cli.service import PATIENCE_S, serving, written
+from tests.time_passes import changed
 
 
 def test_a_service_says_that_it_is_ready_alive_reading_again_and_stopping(tmp_path: Path) -> None:
@@ -94,3 +96,22 @@ def test_sigterm_does_not_wait_for_a_host_that_never_answers(slow_host: socket.s
     with JournalFile.open(path, "watched", holder="test") as journal:
         assert journal.took_over is None
     assert audit_path(path).exists()
+
+
+def test_old_passes_leave_the_journal_and_stay_in_the_metrics(tmp_path: Path) -> None:
+    state, file = written(tmp_path), tmp_path / "reconcile.prom"
+    journal = tmp_path / ".reconcile/watched.db"
+    with serving(state, "--every", "1h") as service:
+        service.told("STATUS=waiting")
+    passes = [
+        f"INSERT INTO history (at, event, detail) VALUES ('2020-01-01T00:00:00+00:00', '{event}', '{{\"run\": \"r{number}\", \"exit_code\": 0}}')"
+        for number in range(300)
+        for event in ("apply", "apply ended")
+    ]
+    changed(journal, "DELETE FROM history", *passes)
+    with serving(state, "--every", "1h", "--metrics-file", str(file)) as service:
+        service.told("STATUS=waiting")
+    assert 'reconcile_passes_total{state="watched"} 301.0' in file.read_text(encoding="utf-8")
+    kept = JournalFile.read_only(journal)
+    assert len(kept.runs(0, 1000)) == 2 * 301 - TOGETHER
+    assert counted(kept).begun == TOGETHER // 2

@@ -481,6 +481,24 @@ def test_old_steps_are_forgotten_but_not_those_about_what_is_still_open(journal:
     ]  # fmt: skip
 
 
+def test_entries_about_runs_are_read_from_a_place_and_dropped_up_to_one(journal: Journal) -> None:
+    for event in ("apply", "step", "apply ended", "pause", "revert", "revert ended"):
+        journal.record(event, T0, {"run": "r", "key": "k"})
+    assert [(one["id"], one["event"]) for one in journal.runs(1, 2)] == [(3, "apply ended"), (5, "revert")]
+    journal.forget_runs(5)
+    assert [(one["id"], one["event"]) for one in journal.history()] == [(2, "step"), (4, "pause"), (6, "revert ended")]
+
+
+def test_no_number_is_given_twice_whatever_is_forgotten(journal: Journal) -> None:
+    journal.record("step", T0, {"key": "k"}, {"key": "k"})
+    journal.forget_steps(T1)
+    journal.record("apply", T0, {"run": "r"}, {"run": "s"})
+    assert [one["id"] for one in journal.runs(0, 9)] == [3, 4]
+    journal.forget_runs(9)
+    journal.record("apply", T1, {"run": "t"})
+    assert journal.history()[-1]["id"] == 5
+
+
 def asked(journal: JournalFile) -> list[tuple[str, tuple[object, ...]]]:
     """Return what SQLite is asked from now on, without what only asks whether somebody else wrote."""
     found: list[tuple[str, tuple[object, ...]]] = []
@@ -502,12 +520,14 @@ def test_facts_and_steps_are_found_by_index(path: Path) -> None:
         journal.steps(1, "a")
         journal.steps(2000)
         journal.forget_steps(T0)
+        journal.runs(1, 1)
         journal._connection.exec_trace = None
         plans = [plan_of(journal, sql, *values) for sql, values in questions]
     assert all("SEARCH facts USING INDEX" in plan for plan in plans[:2])
     assert "USING INDEX steps_of" in plans[2]
     assert plans[3] == "SCAN history"  # backwards by id, and it stops at the limit
     assert "USING INDEX steps_since" in plans[4]
+    assert "USING INTEGER PRIMARY KEY (rowid>?)" in plans[5]  # from there on, and it stops at the limit
 
 
 def test_a_collection_of_facts_is_read_once_and_what_is_noted_is_in_it(path: Path) -> None:

@@ -10,7 +10,8 @@ from reconciler.core.certificate import Alarm, Closing
 from reconciler.core.drift import Drift
 from reconciler.core.ports import Obligation
 from reconciler.core.report import Outcome, Report
-from reconciler.reports.metrics import BOUNDS_S, Family, Runs, Seen, Spread, families, runs
+from reconciler.core.runs import BOUNDS_S, Runs, runs
+from reconciler.reports.metrics import Family, Seen, Spread, families
 
 AT = datetime(2026, 11, 20, 18, tzinfo=UTC)
 HOUR = timedelta(hours=1)
