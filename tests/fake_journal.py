@@ -23,8 +23,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self._facts: dict[str, str] = {}
         self._obligations: list[Obligation] = []
-        self._history: list[tuple[int, dict[str, Any]]] = []
-        self._last = 0
+        self._history: list[tuple[int, str]] = []
         self._drifts: list[Sighting] = []
 
     def facts(self, prefix: str) -> dict[str, Json]:
@@ -73,13 +72,11 @@ class MemoryJournal:
     def record(self, event: str, at: datetime, *details: Json) -> None:
         for detail in details:
             beside = {name: value for name, value in detail.items() if name not in ("id", "at", "event")}
-            self._last += 1
-            self._history.append(
-                (self._last, json.loads(_text({"at": _utc(at).isoformat(), "event": event, **beside})))
-            )
+            number = self._history[-1][0] + 1 if self._history else 1
+            self._history.append((number, _text({"at": _utc(at).isoformat(), "event": event, **beside})))
 
     def history(self, after: int = 0) -> Sequence[Json]:
-        return [{"id": number, **json.loads(_text(entry))} for number, entry in self._history if number > after]
+        return [{"id": number, **json.loads(entry)} for number, entry in self._history if number > after]
 
     def steps(self, latest: int, key: Key = "") -> Sequence[Json]:
         found = [one for one in self.history() if one["event"] == "step" and key in ("", one.get("key"))]
@@ -87,17 +84,22 @@ class MemoryJournal:
 
     def forget_steps(self, before: datetime) -> None:
         still = {kept.key for kept in self.obligations()}
-        self._history = [
-            (number, entry)
-            for number, entry in self._history
-            if entry["event"] != "step" or entry["at"] >= before.isoformat() or entry.get("key") in still
-        ]
+        self._forget(
+            lambda entry: (
+                entry["event"] == "step" and entry["at"] < before.isoformat() and entry.get("key") not in still
+            )
+        )
 
     def runs(self, after: int, most: int) -> Sequence[Json]:
         return [one for one in self.history(after) if one["event"] in RUNS][:most]
 
     def forget_runs(self, upto: int) -> None:
-        self._history = [entry for entry in self._history if entry[0] > upto or entry[1]["event"] not in RUNS]
+        self._forget(lambda entry: entry["id"] <= upto and entry["event"] in RUNS)
+
+    def _forget(self, which: Callable[[Json], bool]) -> None:
+        """Drop entries, but never the last one: its number would be given twice."""
+        gone = {entry["id"] for entry in self.history()[:-1] if which(entry)}
+        self._history = [entry for entry in self._history if entry[0] not in gone]
 
     def sight(self, sightings: Sequence[Sighting]) -> None:
         for found in sightings:

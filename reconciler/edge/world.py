@@ -128,11 +128,10 @@ class LiveWorld:
             return self._hosts.run_all(commands)
 
     def _ask_ahead(self, domain: str, searches: Sequence[Search]) -> Generator[tuple[int, Rows], None, None]:
+        longest = longest_s(searches[0])
         with closing(self._directories[domain].search_ahead(searches)) as answers:
             while True:
-                with self.waiting(
-                    longest_s(searches[0])
-                ):  # for each: whoever takes them may do something with one first
+                with self.waiting(longest):  # for each, because whoever takes one may do something with it first
                     found = next(answers, None)
                 if found is None:
                     return

@@ -22,6 +22,7 @@ from reconciler.core.query import Search
 from reconciler.core.steps import AttributeChange, DeleteEntry, ModifyEntry
 from reconciler.edge.accounts import Account
 from reconciler.edge.directory import Directory
+from reconciler.edge.ldap_ahead import UNDER_WAY
 from reconciler.edge.ldap_connection import Door, connect
 from reconciler.edge.ldap_lines import Lines
 
@@ -345,11 +346,14 @@ def test_searches_under_way_at_once_share_a_connection_and_give_it_back(pki: Any
 
 def test_what_is_lost_with_the_connection_is_left_out_and_the_next_search_has_another(pki: Any, start: Start) -> None:
     server = start(pki.issue(NAME).context())
+    first_after = f"n{UNDER_WAY}"  # is sent when the first was answered
     server.answers["searchRequest"] = lambda request: (
-        None if "n2" in str(request["filter"]) else [entry("", ROOT), result(0x65, 0)]
+        None if first_after in str(request["filter"]) else [entry("", ROOT), result(0x65, 0)]
     )
     opened = directory(door(server, pki.ca))
-    assert [place for place, _ in opened.search_ahead(named(9))] == [0, 1]
+    found = [place for place, _ in opened.search_ahead(named(9))]
+    # Who resets a connection may take back what was not yet read of it.
+    assert found == list(range(len(found))) and 1 <= len(found) <= UNDER_WAY
     assert not opened._lines._idle
     assert len(opened.search(Search("source", ""))) == 1
     opened.close()
