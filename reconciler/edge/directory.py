@@ -70,6 +70,7 @@ class Directory:
         Raises:
             Unreachable: No controller answers.
             AuthenticationFailed: The credential is not accepted.
+            Refused: One of them is malformed.
         """
         with self._lines.lend() as line:
             bases = [line.contexts.base_of(query.base) for query in queries]

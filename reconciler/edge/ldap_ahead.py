@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
-from ldap3.core.exceptions import LDAPSocketReceiveError
 from msgspec import Struct, field
 
 from reconciler.edge import ldap_ber as ber
-from reconciler.edge.ldap_ber import Malformed, Result
-from reconciler.edge.ldap_pages import Request
-from reconciler.edge.ldap_wire import Wire, number_of, whole_operation
+from reconciler.edge.ldap_ber import Malformed
+from reconciler.edge.ldap_pages import Page, Request
+from reconciler.edge.ldap_wire import Wire, dropping
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -27,30 +26,15 @@ UNDER_WAY = 4
 the other reads."""
 
 
-class Answer(Struct, frozen=True):
-    """The whole answer to the request at ``place``: where in ``buffer`` each SearchResultEntry begins, and how it ended."""
-
-    place: int
-    buffer: bytes
-    entries: Sequence[int]
-    result: Result
-
-
-def answers(connection: Connection, requests: Sequence[Request]) -> Generator[Answer, None, None]:
-    """Yield the answers to searches that are not paged, as they come; to be closed by who does not read them to their end.
+def answers(connection: Connection, requests: Sequence[Request]) -> Generator[tuple[int, Page], None, None]:
+    """Yield the places of searches that are not paged and their whole answers, as these come; to be closed by who stops before the end.
 
     Raises:
         LDAPException: The connection broke, or what came is no LDAP; the connection is closed then.
     """
     wire = Wire(connection)
-    try:
+    with dropping(connection, "what is no answer to a search"):
         yield from _Conversation(wire, requests).answers()
-    except Malformed as error:
-        wire.drop()
-        raise LDAPSocketReceiveError(f"the controller sent what is no answer to a search: {error}") from error
-    except BaseException:
-        wire.drop()
-        raise
 
 
 class _UnderWay(Struct):
@@ -68,11 +52,11 @@ class _Conversation:
         self._buffer = bytearray()
         self._read = 0  # up to here every message was taken
 
-    def answers(self) -> Generator[Answer, None, None]:
+    def answers(self) -> Generator[tuple[int, Page], None, None]:
         for _ in range(UNDER_WAY):
             self._send_another()
         while self._under_way:
-            number, place, end = self._next_message()
+            number, place, end = self._wire.message(self._buffer, self._read, self._under_way)
             search = self._under_way[number]
             operation = self._buffer[place]
             self._read = end
@@ -81,11 +65,8 @@ class _Conversation:
             elif operation == ber.DONE:
                 del self._under_way[number]
                 self._send_another()
-                yield self._whole(search, place, end)
-            elif operation not in (
-                ber.REFERENCE,
-                ber.INTERMEDIATE,
-            ):  # references point at other servers; never followed
+                yield search.place, self._whole(search, place, end)
+            elif operation not in ber.PASSED_OVER:
                 raise Malformed(f"an operation with the tag 0x{operation:02x}")
         if len(self._buffer) > self._read:  # what nobody asked for can only be the notice that the server leaves
             self._wire.drop()
@@ -97,20 +78,9 @@ class _Conversation:
             self._under_way[number] = _UnderWay(place)
             self._wire.send(request.message(number, b""))
 
-    def _next_message(self) -> tuple[int, int, int]:
-        """Wait for a message; return whose it is, where its operation stands, and where it ends."""
-        buffer, begin = self._buffer, self._read
-        while not 0 < (end := ber.message_end(buffer, begin, len(buffer))) <= len(buffer):
-            self._wire.more(buffer)
-        number, place = number_of(buffer, ber.extent(buffer, begin)[0], end)
-        if number not in self._under_way:
-            raise Malformed(f"an answer to message {number}, which was not asked")
-        whole_operation(buffer, place, end)
-        return number, place, end
-
-    def _whole(self, search: _UnderWay, place: int, end: int) -> Answer:
+    def _whole(self, search: _UnderWay, place: int, end: int) -> Page:
         whole = bytes(memoryview(self._buffer)[:end])
         if not any(other.entries for other in self._under_way.values()):
             del self._buffer[:end]
             self._read = 0
-        return Answer(search.place, whole, search.entries, ber.result(whole, place, end))
+        return Page(whole, search.entries, ber.result(whole, place, end))

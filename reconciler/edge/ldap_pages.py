@@ -12,7 +12,6 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ldap3
-from ldap3.core.exceptions import LDAPSocketReceiveError
 from ldap3.operation.search import search_operation
 from ldap3.protocol.convert import build_controls_list
 from ldap3.protocol.rfc4511 import LDAPMessage, MessageID, ProtocolOp
@@ -24,7 +23,7 @@ from reconciler.edge import ldap_filter
 from reconciler.edge.ldap_alike import Alike
 from reconciler.edge.ldap_ber import Malformed, Result
 from reconciler.edge.ldap_shape import Heads
-from reconciler.edge.ldap_wire import Wire, number_of, whole_operation
+from reconciler.edge.ldap_wire import Wire, dropping, number_of, whole_operation
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -143,14 +142,8 @@ def pages(connection: Connection, request: Request, alike: Alike) -> Generator[P
     """
     wire = Wire(connection)
     try:
-        try:
+        with dropping(connection, "what is no answer to a search"):
             last = yield from _all_but_the_last(wire, request, alike)
-        except Malformed as error:
-            wire.drop()
-            raise LDAPSocketReceiveError(f"the controller sent what is no answer to a search: {error}") from error
-        except BaseException:
-            wire.drop()
-            raise
         yield last
     finally:
         wire.leave_turn()
@@ -199,7 +192,7 @@ def _answer(wire: Wire, number: int, rest: bytes, alike: Alike) -> tuple[Page, b
         elif operation == ber.DONE:
             whole = bytes(buffer)
             return Page(whole, entries, ber.result(whole, place, end)), whole[end:]
-        elif operation not in (ber.REFERENCE, ber.INTERMEDIATE):  # references point at other servers; never followed
+        elif operation not in ber.PASSED_OVER:
             raise Malformed(f"an operation with the tag 0x{operation:02x}")
         at = end
 

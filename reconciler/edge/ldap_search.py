@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import ldap3
@@ -23,14 +23,16 @@ from reconciler.core.table import Entry, Table, held_of, values_of
 from reconciler.edge import ldap_errors
 from reconciler.edge.ldap_ahead import answers
 from reconciler.edge.ldap_alike import Alike
-from reconciler.edge.ldap_ber import Columns, Malformed, Part
+from reconciler.edge.ldap_ber import Columns, Part
 from reconciler.edge.ldap_pages import Request, pages, written
-from reconciler.edge.ldap_wire import drop
+from reconciler.edge.ldap_wire import dropping
 
 if TYPE_CHECKING:
     from ldap3 import Connection
 
 _SCOPES = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
+
+_UNREADABLE = "what cannot be read"
 
 # Raised before anything is sent: the request itself is wrong.
 MALFORMED = (LDAPInvalidFilterError, LDAPInvalidDnError, LDAPAttributeError, LDAPObjectClassError)
@@ -78,16 +80,16 @@ def search_ahead(
     requests = [_request(connection, query, base) for query, base in zip(queries, bases, strict=True)]
     in_part: list[tuple[int, Columns, list[Entry]]] = []
     with closing(answers(connection, requests)) as found:
-        for answer in found:
+        for place, answer in found:
             if answer.result.code != 0:
                 continue
             columns = Columns()
-            with _readable(connection):
+            with dropping(connection, _UNREADABLE):
                 entries = [columns.entry(answer.buffer, start, row) for row, start in enumerate(answer.entries)]
             if columns.parts:
-                in_part.append((answer.place, columns, entries))
+                in_part.append((place, columns, entries))
             else:
-                yield answer.place, _completed(connection, queries[answer.place], columns, entries)
+                yield place, _completed(connection, queries[place], columns, entries)
     for place, columns, entries in in_part:  # their rest is asked for when nothing else is under way
         yield place, _completed(connection, queries[place], columns, entries)
 
@@ -102,18 +104,9 @@ def _read(connection: Connection, query: Search, base: str) -> tuple[Columns, li
                 return Columns(), []
             if page.result.code != 0:
                 raise ldap_errors.read_refused(query.domain, base, ldap_errors.described(page.result))
-            with _readable(connection):
+            with dropping(connection, _UNREADABLE):
                 entries += alike.entries(page.buffer, page.entries, len(entries))
     return columns, entries
-
-
-@contextmanager
-def _readable(connection: Connection) -> Iterator[None]:
-    try:
-        yield
-    except Malformed as error:
-        drop(connection)
-        raise LDAPSocketReceiveError(f"the controller sent what cannot be read: {error}") from error
 
 
 def _completed(connection: Connection, query: Search, columns: Columns, entries: list[Entry]) -> Table:

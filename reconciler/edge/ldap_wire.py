@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import select
 import threading
-from contextlib import suppress
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ldap3.core.exceptions import (
@@ -72,6 +73,20 @@ class Wire:
             raise LDAPSocketReceiveError(f"error receiving data: {error}") from error
         if len(buffer) == before:
             raise LDAPSessionTerminatedByServerError("session terminated by server")
+
+    def message(self, buffer: bytearray, begin: int, asked: Container[int]) -> tuple[int, int, int]:
+        """Wait for the whole message that begins there; return whose answer it is, where its operation stands, and where it ends.
+
+        Raises:
+            Malformed: It is none, or answers nothing of what was asked.
+        """
+        while not 0 < (end := ber.message_end(buffer, begin, len(buffer))) <= len(buffer):
+            self.more(buffer)
+        number, place = number_of(buffer, ber.extent(buffer, begin)[0], end)
+        if number not in asked:
+            raise Malformed(f"an answer to message {number}, which was not asked")
+        whole_operation(buffer, place, end)
+        return number, place, end
 
     def take_turn(self) -> None:
         """Work on what comes while nobody else does, short answers apart; until ``leave_turn``."""
@@ -138,6 +153,23 @@ def whole_operation(buffer: bytearray, place: int, end: int) -> None:
     _, stop = ber.opened(buffer, place, buffer[place], end)
     if stop != end and ber.opened(buffer, stop, ber.CONTROLS, end)[1] != end:
         raise Malformed("a message that does not end with its operation or controls")
+
+
+@contextmanager
+def dropping(connection: Connection, what: str) -> Iterator[None]:
+    """Drop the connection whatever goes wrong here, for there may be half an answer in it.
+
+    Args:
+        what: What the controller sent where it is no LDAP.
+    """
+    try:
+        yield
+    except Malformed as error:
+        drop(connection)
+        raise LDAPSocketReceiveError(f"the controller sent {what}: {error}") from error
+    except BaseException:
+        drop(connection)
+        raise
 
 
 def drop(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from reconciler.core.secret import Generated
 from reconciler.core.steps import AttributeChange, ModifyEntry, Values
 from reconciler.edge import ldap_ber as ber
 from reconciler.edge.ldap_ber import Malformed, Result
-from reconciler.edge.ldap_wire import Wire, drop, number_of, whole_operation
+from reconciler.edge.ldap_wire import Wire, drop
 
 if TYPE_CHECKING:
     from ldap3 import Connection
@@ -74,15 +74,7 @@ def _change(change: AttributeChange) -> bytes:
 
 def _next(wire: Wire, buffer: bytearray, waiting: set[int]) -> tuple[int, Result]:
     """Wait for the next answer, take it out of the buffer, and return whose it is."""
-    while True:
-        end = ber.message_end(buffer, 0, len(buffer))
-        if 0 < end <= len(buffer):
-            break
-        wire.more(buffer)
-    number, place = number_of(buffer, ber.extent(buffer, 0)[0], end)
-    if number not in waiting:
-        raise Malformed(f"an answer to message {number}, which was not asked")
-    whole_operation(buffer, place, end)
+    number, place, end = wire.message(buffer, 0, waiting)
     result = ber.result(bytes(buffer[:end]), place, end, ber.MODIFIED)
     del buffer[:end]
     return number, result

@@ -15,6 +15,7 @@ AHEAD = 10
 
 Unit = list[int]
 """Places of the queries that are asked as one."""
+_Line = tuple[str, str]  # a domain, and the only controller that is asked, if any
 
 
 def turns(queries: Sequence[Query]) -> list[list[Unit]]:
@@ -46,9 +47,6 @@ def turns(queries: Sequence[Query]) -> list[list[Unit]]:
     ]
     # By turns, so that no domain waits for everything that another is asked.
     return [turn for beside in zip_longest([[unit] for unit in hosts.values()], *lines) for turn in beside if turn is not None]  # fmt: skip
-
-
-_Line = tuple[str, str]  # a domain, and the only controller that is asked, if any
 
 
 def _turns(short: list[Unit], long: list[list[Unit]]) -> list[list[Unit]]:
